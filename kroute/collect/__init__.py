@@ -1,0 +1,1 @@
+"""Kafka admin, Prometheus exposition and Connect REST to the input topics."""

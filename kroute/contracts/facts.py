@@ -1,0 +1,42 @@
+"""``kroute.facts``: the internal log. One record is an envelope of facts for one partition.
+
+Each partition of the topic is a total order of all that was known in its domains. The engine reads
+nothing else, so a dump of a partition is a test case.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from kroute.contracts.common import Int64, Versioned
+
+PROGRESS = "progress"
+"""Kind of the item that moves time: ``ts`` is the append time reached on input ``topic``/``p``."""
+
+
+class Fact(Struct, frozen=True, gc=False, omit_defaults=True):
+    """One validated input record, or a progress item.
+
+    ``topic`` is the short input name (``consumer-lag``, …; ``progress`` for time), ``src`` the full source topic,
+    ``p``/``o``/``ts`` its partition, offset and append time (epoch ms), ``key`` its key, ``realm`` the realm of a
+    control, ``d`` the domain (null: concerns every domain of the partition), ``of`` on a progress item the number
+    of input partitions whose progress makes up ``now``. ``val`` is the record's value as it was, null for a delete.
+    """
+
+    topic: str
+    src: str
+    p: int
+    o: Int64
+    ts: int
+    key: str | None = None
+    realm: str | None = None
+    d: str | None = None
+    of: int = 0
+    val: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Envelope(Versioned, frozen=True, kw_only=True):
+    """One record of ``kroute.facts``: up to 500 facts in order, at most 512 KiB."""
+
+    facts: tuple[Fact, ...] = ()

@@ -1,0 +1,134 @@
+"""What people state: ownership rows, changes, controls, the policy.
+
+These live on compacted topics (changes on a retained one); a null value deletes a row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from kroute.contracts.common import Millis, Name, Versioned
+
+OWNERSHIP_KINDS: tuple[str, ...] = (
+    "team", "service", "topic", "group", "connector", "system", "principal", "broker", "rack",
+    "cluster", "link", "schema",
+)  # fmt: skip
+
+CHANGE_KINDS: tuple[str, ...] = (
+    "deploy", "replay", "offset-reset", "maintenance", "reassignment", "scale", "config", "quota", "acl",
+    "schema", "terraform", "migration", "drill",
+)  # fmt: skip
+
+CONTROL_KINDS: tuple[str, ...] = ("silence", "ack", "action", "verdict")
+
+
+class Slo(Struct, frozen=True, kw_only=True):
+    """Objectives. ``freshness_s``: seconds a consumer may be behind; ``data_age_s``: seconds since the last record."""
+
+    freshness_s: float | None = None
+    data_age_s: float | None = None
+
+
+class Ownership(Versioned, frozen=True, kw_only=True):
+    """``kroute.ownership``: one row; key ``kind/cluster/name``. ``cluster`` and ``name`` may end in ``*``.
+
+    Which fields mean something depends on ``kind``; see the README's table. Secrets never stand in a row.
+    """
+
+    kind: Name
+    cluster: Name
+    name: Name
+    owner: str | None = None
+    service: str | None = None
+    data_class: str | None = None
+    slo: Slo | None = None
+    runbook: str | None = None
+    escalation: str | None = None
+    rollback: str | None = None
+    labels: dict[str, str] = {}
+    # service
+    customer_function: str | None = None
+    stateless: bool | None = None
+    principals: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    # cluster
+    governance: str | None = None
+    network: str | None = None
+    # team: destinations per urgency
+    page: str | None = None
+    ticket: str | None = None
+    notify: str | None = None
+    # connector, schema, group
+    system: str | None = None
+    topics: tuple[str, ...] = ()
+    isolation: str | None = None
+    schedule: Any = None
+    # link
+    source_cluster: str | None = None
+    target_cluster: str | None = None
+    groups: tuple[str, ...] = ()
+    phase: str | None = None
+    dual_run_until: str | int | None = None
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """What a change touches: any kind of entity. ``name`` may end in ``*``."""
+
+    kind: Name
+    name: Name
+
+
+class Change(Versioned, frozen=True, kw_only=True):
+    """``kroute.changes``: what people and machines do on purpose. ``ends_at_ms`` null: not known or not over."""
+
+    id: Name
+    kind: Name
+    cluster: Name
+    target: Target
+    starts_at_ms: Millis
+    ends_at_ms: Millis | None = None
+    by: str | None = None
+    rollback: str | None = None
+    why: str | None = None
+    detail: dict[str, Any] = {}
+
+
+class Control(Versioned, frozen=True, kw_only=True):
+    """``kroute.controls`` (and ``kroute.controls.<realm>``): people's acts; key ``kind/id``.
+
+    ``silence``: ``matchers`` (field → value or glob), ``until_ms``. ``ack``: ``incident``. ``action``:
+    ``incident``, ``remedy``, ``state`` (started | succeeded | failed | rolled-back). ``verdict``: ``incident``,
+    ``verdict`` (right-owner | wrong-owner | not-actionable | false-alarm), ``should_be``, ``cause``.
+    """
+
+    kind: Name
+    id: Name | None = None
+    at_ms: Millis
+    by: str
+    why: str | None = None
+    incident: str | None = None
+    matchers: dict[str, str] = {}
+    until_ms: Millis | None = None
+    remedy: str | None = None
+    state: str | None = None
+    verdict: str | None = None
+    should_be: str | None = None
+    cause: str | None = None
+
+
+class Policy(Versioned, frozen=True, kw_only=True):
+    """``kroute.policy``: the whole routing policy; key ``policy``. ``version`` is a git commit.
+
+    ``defaults`` overrides numbers of the incident life (``settle_s``, ``hold_s``, ``repeat_s``,
+    ``page_confidence``); ``routes``, ``automation``, ``teams`` as in the README's policy section.
+    """
+
+    version: Name
+    defaults: dict[str, float] = {}
+    routes: tuple[dict[str, Any], ...] = ()
+    teams: dict[str, dict[str, Any]] = {}
+    automation: dict[str, Any] = {}
+    calendars: dict[str, Any] = {}
+    domains: dict[str, str] = {}

@@ -1,0 +1,1 @@
+"""Symptoms and topology to the fewest, likeliest causes that explain them (pure)."""

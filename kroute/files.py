@@ -1,0 +1,127 @@
+"""Files people write: YAML in, a checked value out, or a BadFile that names file, line and field."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from kroute.errors import BadFile
+
+T = TypeVar("T")
+MAX_BYTES = 4 * 1024 * 1024
+MAX_NODES = 200_000
+MAX_DEPTH = 64
+_FIELD = re.compile(r" - at `\$(.*)`$")
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe loader without anchors: a file of a few lines must not expand to gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed here", event.start_mark)
+        return super().compose_node(parent, index)
+
+
+def load_yaml(path: str | Path, type_: type[T], text: str | None = None) -> T:
+    """Read ``path`` (or ``text`` under that name) and convert it to ``type_``; unknown keys follow the type.
+
+    Raises:
+        BadFile: unreadable, not YAML, or not of the type; with line and field where known.
+    """
+    value, lines = read_yaml(path, text)
+    return convert(path, value, lines, type_)
+
+
+def convert(path: str | Path, value: Any, lines: dict[str, int], type_: type[T], at: str = "") -> T:
+    """Convert part of a file; ``at`` is the path of ``value`` inside it (``.routes[0]``)."""
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError as e:
+        text = str(e)
+        found = _FIELD.search(text)
+        field = at + (found.group(1) if found else "")
+        problem = text[: found.start()] if found else text
+        raise BadFile(str(path), line_of(lines, field), field.lstrip(".") or None, _human(problem)) from None
+
+
+def read_yaml(path: str | Path, text: str | None = None) -> tuple[Any, dict[str, int]]:
+    """The plain value of a YAML file, and the line (from 1) of each field path (``.a.b[0]``).
+
+    Raises:
+        BadFile: unreadable, too large or too deep, duplicate keys, or not YAML.
+    """
+    name = str(path)
+    if text is None:
+        try:
+            raw = Path(path).read_bytes()
+        except OSError as e:
+            raise BadFile(name, None, None, e.strerror or str(e)) from None
+        if len(raw) > MAX_BYTES:
+            raise BadFile(name, None, None, f"{len(raw)} bytes; at most {MAX_BYTES} are read")
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError as e:
+            raise BadFile(name, raw[: e.start].count(b"\n") + 1, None, "not UTF-8") from None
+    loader: Any = None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None, {}
+        lines: dict[str, int] = {}
+        _walk(name, node, "", 0, lines)
+        return loader.construct_document(node), lines
+    except yaml.MarkedYAMLError as e:
+        mark = e.problem_mark or e.context_mark
+        raise BadFile(name, mark.line + 1 if mark else None, None, e.problem or str(e)) from None
+    except (yaml.YAMLError, ValueError) as e:
+        raise BadFile(name, None, None, f"not YAML: {e}") from None
+    except RecursionError:
+        raise BadFile(name, None, None, f"nested deeper than {MAX_DEPTH}") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _walk(name: str, node: Any, at: str, depth: int, lines: dict[str, int]) -> None:
+    if depth > MAX_DEPTH:
+        raise BadFile(name, node.start_mark.line + 1, at.lstrip("."), f"nested deeper than {MAX_DEPTH}")
+    if len(lines) > MAX_NODES:
+        raise BadFile(name, node.start_mark.line + 1, None, f"more than {MAX_NODES} values")
+    lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            word = str(key.value)
+            if word in seen:
+                raise BadFile(name, key.start_mark.line + 1, f"{at}.{word}".lstrip("."), "stands here twice")
+            seen.add(word)
+            path = f"{at}.{word}"
+            lines[path] = key.start_mark.line + 1
+            _walk(name, value, path, depth + 1, lines)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            _walk(name, value, f"{at}[{i}]", depth + 1, lines)
+
+
+def line_of(lines: dict[str, int], field: str) -> int | None:
+    """The line of a field path, or of the nearest part of it that the file has."""
+    while field:
+        if field in lines:
+            return lines[field]
+        steps = list(_STEP.finditer(field))
+        if not steps:
+            break
+        field = field[: steps[-1].start()]
+    return lines.get("")
+
+
+def _human(problem: str) -> str:
+    return problem.replace("Object ", "").replace("`", "'")

@@ -1,0 +1,1 @@
+"""Incident, ownership and policy to routes, urgency and automation verdict (pure)."""

@@ -1,0 +1,1 @@
+"""Samples to symptoms: numbered rules over event-time windows, per entity (pure)."""

@@ -1,0 +1,125 @@
+"""Values that the first stage works with and hands on: observations, symptoms, knowledge."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from kroute.contracts.common import Entity
+
+DEFAULT_INTERVAL_MS = 30_000
+STALE_POLLS = 3
+"""An entity not heard of for this many polls is *not observed*."""
+GRACE_MS = 5_000
+"""Added to the polls above: delivery takes time too."""
+
+
+class Status(IntEnum):
+    """Three states of knowledge. Silence of a signal is never health."""
+
+    UNOBSERVED = 0
+    HEALTHY = 1
+    ACTIVE = 2
+
+
+class Src(NamedTuple):
+    """The input record something was read from: full topic name, partition, offset, append time (ms)."""
+
+    topic: str
+    partition: int
+    offset: int
+    append_ms: int
+
+
+class Symptom(Struct, frozen=True, kw_only=True):
+    """Something wrong with one entity, as one numbered rule saw it.
+
+    ``since_ms`` is the event time at which the condition began (the rule's best estimate), ``last_ms`` the event
+    time of the newest observation that showed it. ``value`` is in the unit of ``why``. ``detail`` holds what
+    diagnosis may need beyond the kind: ``topic``, ``partitions``, ``leaders``, ``trace``, ``member`` …; values are
+    JSON-like. ``topic_src`` … ``offset_src`` name the input record.
+    """
+
+    kind: str
+    entity: Entity
+    since_ms: int
+    last_ms: int
+    value: float | None = None
+    why: str = ""
+    topic_src: str = ""
+    partition_src: int = 0
+    offset_src: int = -1
+    detail: dict[str, Any] = {}
+
+
+class SymptomKind(NamedTuple):
+    """A row of the table of symptoms; see ``kroute.signals.table``.
+
+    ``leak``: how often it is there for no modelled reason (probability at any moment). ``miss``: how often it stays
+    hidden although its cause is there. ``reporter``: the one window type that judges it. ``family``: symptoms of one
+    entity that are functions of the same numbers; only the strongest of a family counts as evidence. ``rule``: the
+    number its detector carries. ``needs``: the signals without which it is not observed.
+    """
+
+    kind: str
+    entity: str
+    reporter: str
+    family: str
+    leak: float
+    miss: float
+    rule: str
+    needs: tuple[str, ...]
+    title: str
+
+
+class Knowledge(Protocol):
+    """What people have stated and the first stage may use; the engine hands it in (from ownership rows)."""
+
+    def objective_s(self, cluster: str, group: str, topic: str | None) -> float | None:
+        """Freshness objective of a group (its row, its service, else the topic), in seconds."""
+        ...
+
+    def data_age_objective_s(self, cluster: str, topic: str) -> float | None:
+        """Longest time without a record that the topic's row or service allows, in seconds."""
+        ...
+
+    def isolation(self, cluster: str, group: str) -> str | None:
+        """``read_committed`` | ``read_uncommitted`` where a row states it."""
+        ...
+
+    def schedule_period_s(self, cluster: str, group: str) -> float | None:
+        """Period in which a batch consumer is expected to commit, where a row states one."""
+        ...
+
+
+class NoKnowledge:
+    """Nothing stated; for tests."""
+
+    def objective_s(self, cluster: str, group: str, topic: str | None) -> float | None:
+        return None
+
+    def data_age_objective_s(self, cluster: str, topic: str) -> float | None:
+        return None
+
+    def isolation(self, cluster: str, group: str) -> str | None:
+        return None
+
+    def schedule_period_s(self, cluster: str, group: str) -> float | None:
+        return None
+
+
+class Rows(dict[tuple[str, str], bytes | None]):
+    """Changed rows of one unit of work: (table, key without the facts partition) → bytes, None deletes."""
+
+    def put(self, table: str, key: str, value: bytes) -> None:
+        self[(table, key)] = value
+
+    def drop(self, table: str, key: str) -> None:
+        self[(table, key)] = None
+
+
+def stale_after_ms(interval_ms: int) -> int:
+    """How long after its last report an entity still counts as observed."""
+    return STALE_POLLS * interval_ms + GRACE_MS

@@ -1,0 +1,1 @@
+"""The Faust app: ingest, correlate, tables, journal. The only importer of faust."""

@@ -110,14 +110,20 @@ class NoKnowledge:
         return None
 
 
-class Rows(dict[tuple[str, str], bytes | None]):
-    """Changed rows of one unit of work: (table, key without the facts partition) → bytes, None deletes."""
+class Rows:
+    """Changed rows of one unit of work, seen from one domain: ``(table, domain|key)`` → bytes, None deletes."""
+
+    def __init__(self, domain: str = "", changed: dict[tuple[str, str], bytes | None] | None = None) -> None:
+        self.prefix = domain + "|"
+        self.changed: dict[tuple[str, str], bytes | None] = {} if changed is None else changed
 
     def put(self, table: str, key: str, value: bytes) -> None:
-        self[(table, key)] = value
+        """Set a row; ``key`` is the key inside the domain."""
+        self.changed[(table, self.prefix + key)] = value
 
     def drop(self, table: str, key: str) -> None:
-        self[(table, key)] = None
+        """Delete a row."""
+        self.changed[(table, self.prefix + key)] = None
 
 
 def stale_after_ms(interval_ms: int) -> int:

@@ -1,0 +1,57 @@
+"""An incident: one episode of one cause, with its evidence and its life."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from kroute.contracts.common import Entity
+from kroute.diagnosis.model import Rejected, Rival
+from kroute.signals.model import Symptom
+
+Phase = Literal["settling", "open", "recovering", "resolved", "superseded"]
+Moment = Literal["opened", "updated", "revised", "escalated", "acknowledged", "merged", "resolved", "reopened"]
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """A symptom of the episode; ``cleared_ms`` is when it was observed healthy again, None while it is active."""
+
+    symptom: Symptom
+    cleared_ms: int | None = None
+
+
+class Incident(Struct, kw_only=True):
+    """State of one incident. Times are epoch ms of event time. Mutable inside its stage only.
+
+    ``evidence`` is keyed by (entity, kind). ``subject``: the first subject its id hangs on.
+    ``affected``: groups and topics on the cause's impact paths. ``moment``: what happened to it in this step
+    (None: nothing new to say); the router turns moments into alerts and clears them.
+    """
+
+    id: str
+    domain: str
+    cluster: str
+    platform: str
+    subject: Entity
+    cause: str
+    root: Entity
+    confidence: float
+    phase: Phase
+    started_ms: int
+    updated_ms: int
+    opened_ms: int | None = None
+    resolved_ms: int | None = None
+    quiet_since_ms: int | None = None
+    rivals: tuple[Rival, ...] = ()
+    ruled_out: tuple[Rejected, ...] = ()
+    missing: tuple[str, ...] = ()
+    evidence: dict[tuple[Entity, str], Evidence] = {}
+    affected: tuple[Entity, ...] = ()
+    flaps: int = 0
+    late: bool = False
+    supersedes: tuple[str, ...] = ()
+    superseded_by: str | None = None
+    split_from: str | None = None
+    moment: Moment | None = None
+    why: str | None = None

@@ -94,6 +94,37 @@ class Knowledge(Protocol):
         ...
 
 
+class Measure(NamedTuple):
+    """How far one group is behind on one topic (or how old a topic's data is), for the impact of an incident.
+
+    ``lag`` in records, ``lag_s``, ``data_age_s``, ``objective_s``, ``breach_in_s`` in seconds; ``bound``: ``exact`` |
+    ``at-least`` | ``estimate``; ``state``: ``fine`` | ``at-risk`` | ``breached`` | ``unknown``. ``group`` None: the
+    measure is about the topic itself (its data age, for producers).
+    """
+
+    topic: str
+    group: str | None
+    lag: int | None
+    lag_s: float | None
+    bound: str | None
+    data_age_s: float | None
+    objective_s: float | None
+    state: str
+    breach_in_s: float | None = None
+
+
+class Measures(Protocol):
+    """What the lag windows tell to later stages."""
+
+    def of_group(self, group: Entity, now_ms: int) -> tuple[Measure, ...]:
+        """One measure per topic the group reads, sorted by topic; empty when nothing is known."""
+        ...
+
+    def of_topic(self, topic: Entity, now_ms: int) -> Measure | None:
+        """The topic's own freshness (data age against its objective), None when nothing is known."""
+        ...
+
+
 class NoKnowledge:
     """Nothing stated; for tests."""
 

@@ -5,7 +5,7 @@ Times are RFC 3339 in UTC with milliseconds.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -16,6 +16,15 @@ URGENCIES = ("page", "ticket", "notify")
 SEVERITIES = ("critical", "major", "minor", "info")
 OBJECTIVE_STATES = ("fine", "at-risk", "breached", "unknown")
 VERDICTS = ("auto", "propose", "human")
+
+
+class Alert(NamedTuple):
+    """One record for ``routed-alerts``: key (incident id), JSON value, CloudEvents headers, event time (epoch ms)."""
+
+    key: str
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    ts_ms: int
 
 
 class Alternative(Struct, frozen=True, kw_only=True):

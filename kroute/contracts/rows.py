@@ -5,9 +5,9 @@ These live on compacted topics (changes on a retained one); a null value deletes
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from kroute.contracts.common import Millis, Name, Versioned
 
@@ -24,11 +24,17 @@ CHANGE_KINDS: tuple[str, ...] = (
 CONTROL_KINDS: tuple[str, ...] = ("silence", "ack", "action", "verdict")
 
 
+Text = Annotated[str, Meta(max_length=2048)]
+"""A text of a row that alerts repeat: bounded, so that no alert outgrows its topic's limit."""
+Team = Annotated[str, Meta(min_length=1, max_length=256)]
+Seconds = Annotated[float, Meta(gt=0, le=10 * 366 * 86_400)]
+
+
 class Slo(Struct, frozen=True, kw_only=True):
     """Objectives. ``freshness_s``: seconds a consumer may be behind; ``data_age_s``: seconds since the last record."""
 
-    freshness_s: float | None = None
-    data_age_s: float | None = None
+    freshness_s: Seconds | None = None
+    data_age_s: Seconds | None = None
 
 
 class Ownership(Versioned, frozen=True, kw_only=True):
@@ -40,26 +46,26 @@ class Ownership(Versioned, frozen=True, kw_only=True):
     kind: Name
     cluster: Name
     name: Name
-    owner: str | None = None
-    service: str | None = None
-    data_class: str | None = None
+    owner: Team | None = None
+    service: Name | None = None
+    data_class: Text | None = None
     slo: Slo | None = None
-    runbook: str | None = None
-    escalation: str | None = None
-    rollback: str | None = None
+    runbook: Text | None = None
+    escalation: Text | None = None
+    rollback: Text | None = None
     labels: dict[str, str] = {}
     # service
-    customer_function: str | None = None
+    customer_function: Text | None = None
     stateless: bool | None = None
     principals: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     # cluster
-    governance: str | None = None
-    network: str | None = None
+    governance: Team | None = None
+    network: Team | None = None
     # team: destinations per urgency
-    page: str | None = None
-    ticket: str | None = None
-    notify: str | None = None
+    page: Text | None = None
+    ticket: Text | None = None
+    notify: Text | None = None
     # connector, schema, group
     system: str | None = None
     topics: tuple[str, ...] = ()
@@ -106,9 +112,9 @@ class Control(Versioned, frozen=True, kw_only=True):
     kind: Name
     id: Name | None = None
     at_ms: Millis
-    by: str
-    why: str | None = None
-    incident: str | None = None
+    by: Text
+    why: Text | None = None
+    incident: Name | None = None
     matchers: dict[str, str] = {}
     until_ms: Millis | None = None
     remedy: str | None = None
@@ -132,3 +138,5 @@ class Policy(Versioned, frozen=True, kw_only=True):
     automation: dict[str, Any] = {}
     calendars: dict[str, Any] = {}
     domains: dict[str, str] = {}
+    realms: dict[str, tuple[str, ...]] = {}
+    """Realm → kinds of control it may give; empty: every realm may give all. ``""`` is the topic without a realm."""

@@ -1,1 +1,1 @@
-"""A real Kafka and Connect on this machine, a demo estate, and faults to inject."""
+"""A real Kafka (and Connect) on this machine, a demo estate, and faults to inject."""

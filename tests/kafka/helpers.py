@@ -1,0 +1,79 @@
+"""Small tools for tests on a real broker: waiting, names, topics, records."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+T = TypeVar("T")
+
+
+def wait_for(condition: Callable[[], T], timeout_s: float, what: str) -> T:
+    """The first true value of ``condition``; the test fails when none comes within ``timeout_s`` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s:.0f} s: {what} (last: {value!r})")
+        time.sleep(0.1)
+
+
+def unique(stem: str) -> str:
+    """A name that no other test uses."""
+    return f"{stem}-{uuid.uuid4().hex[:8]}"
+
+
+def create_topic(
+    bootstrap: str, stem: str, partitions: int = 1, replicas: int = 1, config: Mapping[str, str] | None = None
+) -> str:
+    """Create a topic with a unique name; back when it has a leader for each partition."""
+    name = unique(stem)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    new = NewTopic(name, num_partitions=partitions, replication_factor=replicas, config=dict(config or {}))
+    admin.create_topics([new])[name].result(30)
+
+    def led() -> bool:
+        found = admin.list_topics(name, timeout=10).topics[name].partitions.values()
+        return len(found) == partitions and all(p.leader >= 0 for p in found)
+
+    wait_for(led, 30, f"a leader for each partition of {name}")
+    return name
+
+
+def produce(bootstrap: str, topic: str, values: Iterable[bytes | str | None], key: str | None = None) -> None:
+    """Produce values and wait until all are acknowledged."""
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+    failed: list[object] = []
+    for value in values:
+        producer.produce(topic, value, key, on_delivery=lambda error, _: failed.append(error) if error else None)
+    assert producer.flush(30) == 0, "records were not acknowledged"
+    assert not failed, failed
+
+
+def read_all(bootstrap: str, topic: str, count: int, timeout_s: float = 30) -> list[tuple[bytes | None, bytes | None]]:
+    """The first ``count`` records of a topic, from its beginning, as (key, value)."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": unique("read-all"), "enable.auto.commit": False})
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
+        found: list[tuple[bytes | None, bytes | None]] = []
+
+        def enough() -> bool:
+            for message in consumer.consume(count - len(found), timeout=0.5):
+                if message.error() is not None:
+                    raise KafkaException(message.error())
+                found.append((message.key(), message.value()))
+            return len(found) >= count
+
+        wait_for(enough, timeout_s, f"{count} records on {topic}")
+        return found
+    finally:
+        consumer.close()

@@ -8,16 +8,31 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kroute.contracts.facts import Envelope
+import msgspec
+from msgspec import Struct
 
+from kroute.contracts import codec
+from kroute.contracts.alerts import Alert
+from kroute.contracts.facts import PROGRESS, Envelope, Fact
+from kroute.contracts.rows import Change, Control, Ownership, Policy
+from kroute.contracts.topics import INPUTS, SIGNALS
+from kroute.diagnosis.load import Catalogue, load
+from kroute.domain import Domain
+from kroute.errors import BadMessage, StateError
+from kroute.heartbeat import heartbeats
+from kroute.incidents.timing import Timing
+from kroute.routing.controls import Controls
+from kroute.routing.ownership import OwnershipIndex
+from kroute.routing.policy import PolicyBook
+from kroute.settings import Settings
+from kroute.signals.changes import Changes
+from kroute.signals.model import DEFAULT_INTERVAL_MS, Rows, Src
 
-class Alert(NamedTuple):
-    """One record for ``routed-alerts``: key (incident id), JSON value, CloudEvents headers, event time (epoch ms)."""
-
-    key: str
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...]
-    ts_ms: int
+STATE_VERSION = 1
+REVIEW_MS = 5_000
+"""Diagnosis runs when symptoms changed, and at least this often while anything is wrong."""
+JUMP_MS = 2 * DEFAULT_INTERVAL_MS
+"""A jump of ``now`` above two polls starts a settle period."""
 
 
 class Effects(NamedTuple):
@@ -27,25 +42,222 @@ class Effects(NamedTuple):
     alerts: list[Alert]
 
 
-class PartitionState:
-    """State of one facts partition."""
+class _Clock(Struct):
+    """Time and positions of one partition; one row.
 
-    def load(self, table: str, key: str, value: bytes) -> None:
-        """One stored row at recovery, in any order, before ``loaded`` is called once."""
-        raise NotImplementedError
+    ``progress``: append time (ms) reached per input partition; ``seen``: highest offset and append time applied;
+    ``dirty``: domains with changes since their last diagnosis; ``settle_until``: nothing opens before it.
+    """
 
-    def loaded(self) -> None:
-        """All rows are in: build what is derived from them."""
-        raise NotImplementedError
-
-    def step(self, offset: int, envelope: Envelope) -> Effects:
-        """Apply one record of ``kroute.facts`` at ``offset``."""
-        raise NotImplementedError
+    version: int = STATE_VERSION
+    now: int = 0
+    ticked: int = 0
+    settle_until: int = 0
+    beat: int = 0
+    progress: dict[str, int] = {}
+    of: int = 0
+    seen: dict[str, tuple[int, int]] = {}
+    dirty: dict[str, bool] = {}
+    clusters: dict[str, list[str]] = {}
 
 
 class Engine:
     """The catalogue and the settings that all partitions share."""
 
+    def __init__(self, catalogue: Catalogue, heartbeat_ms: int = 60_000) -> None:
+        self.catalogue = catalogue
+        self.heartbeat_ms = heartbeat_ms
+
     def new_state(self, partition: int) -> PartitionState:
         """An empty state for one facts partition."""
-        raise NotImplementedError
+        return PartitionState(self, partition)
+
+
+def build(settings: Settings) -> Engine:
+    """The engine of an installation.
+
+    Raises:
+        BadFile: a file of the user's catalogue cannot be used.
+    """
+    return Engine(load([settings.catalogue_dir] if settings.catalogue_dir else []), settings.heartbeat_s * 1000)
+
+
+class PartitionState:
+    """State of one facts partition."""
+
+    def __init__(self, engine: Engine, partition: int) -> None:
+        self._engine = engine
+        self.partition = partition
+        self._changed: dict[tuple[str, str], bytes | None] = {}
+        shared = Rows("", self._changed)
+        self._shared = shared
+        self.ownership = OwnershipIndex(shared)
+        self.policy = PolicyBook(shared)
+        self.controls = Controls(shared)
+        self.changes = Changes(shared)
+        self.domains: dict[str, Domain] = {}
+        self._clock = _Clock()
+        self.skipped = 0
+        """Facts that had been applied before (repeats of the input), since this state was made."""
+        self.refused = 0
+        """Facts that did not decode; ingest let them through, so a newer ingest runs beside this worker."""
+
+    @property
+    def now_ms(self) -> int:
+        """Event time the partition has reached."""
+        return self._clock.now
+
+    # -- recovery --------------------------------------------------------------------------------------------
+
+    def load(self, table: str, key: str, value: bytes) -> None:
+        """One stored row at recovery, in any order, before ``loaded`` is called once.
+
+        Raises:
+            StateError: the row was written by a newer version.
+        """
+        domain, _, rest = key.partition("|")
+        if domain:
+            self._domain(domain).load(table, rest, value)
+        elif table == "ownership":
+            self.ownership.load(rest, value)
+        elif table == "controls" and rest.startswith("change|"):
+            self.changes.load(value)
+        elif table == "controls" and rest.startswith("control|"):
+            self.controls.load(rest, value)
+        elif table == "controls" and rest == "policy":
+            self.policy.load(value)
+        elif table == "entities" and rest == "clock":
+            clock = msgspec.msgpack.decode(value)
+            if clock.get("version", 0) > STATE_VERSION:
+                raise StateError(
+                    f"the stored state has version {clock['version']}; this kroute reads up to {STATE_VERSION}. "
+                    "Run the newer kroute, or start again from an empty state under another KROUTE_APP_ID."
+                )
+            self._clock = msgspec.convert(clock, _Clock)
+
+    def loaded(self) -> None:
+        """All rows are in: build what is derived from them."""
+        for name in sorted(self.domains):
+            self.domains[name].loaded(self._clock.clusters.get(name, []))
+        self._changed.clear()
+
+    # -- one step --------------------------------------------------------------------------------------------
+
+    def step(self, offset: int, envelope: Envelope) -> Effects:
+        """Apply one record of ``kroute.facts`` at ``offset``."""
+        self._changed.clear()
+        for fact in envelope.facts:
+            if fact.topic == PROGRESS:
+                self._progress(fact)
+            else:
+                self._apply(fact)
+        alerts = self._tick(offset)
+        self._shared.put("entities", "clock", msgspec.msgpack.encode(self._clock))
+        return Effects(dict(self._changed), alerts)
+
+    def _progress(self, fact: Fact) -> None:
+        clock = self._clock
+        source = f"{fact.src}|{fact.p}"
+        if fact.ts > clock.progress.get(source, -1):
+            clock.progress[source] = fact.ts
+        clock.of = fact.of
+        if len(clock.progress) < clock.of:
+            return
+        now = min(clock.progress.values())
+        if now <= clock.now:
+            return
+        if now - clock.now > JUMP_MS:
+            clock.settle_until = now + self._timing().settle_ms
+        clock.now = now
+
+    def _apply(self, fact: Fact) -> None:
+        clock = self._clock
+        source = f"{fact.src}|{fact.p}"
+        o, ts = clock.seen.get(source, (-1, -1))
+        if fact.o <= o and fact.ts <= ts:
+            self.skipped += 1
+            return
+        clock.seen[source] = (fact.o, fact.ts)
+        if fact.topic not in INPUTS:
+            self.refused += 1
+            return
+        raw = bytes(fact.val)
+        try:
+            value = codec.decode(fact.topic, None if raw == b"null" else raw)
+        except BadMessage:
+            self.refused += 1
+            return
+        now = clock.now or fact.ts
+        if fact.topic in SIGNALS:
+            name = fact.d or value.cluster
+            domain = self._domain(name)
+            known = clock.clusters.setdefault(name, [])
+            if value.cluster not in known:
+                known.append(value.cluster)
+                domain.clusters = known
+            domain.observe(fact.topic, Src(fact.src, fact.p, fact.o, fact.ts), value, now)
+            clock.dirty[name] = clock.dirty.get(name, False) or domain.changed()
+        else:
+            self._state(fact, raw, value)
+            clock.dirty = dict.fromkeys(clock.clusters, True)
+
+    def _state(self, fact: Fact, raw: bytes, value: Ownership | Change | Control | Policy | None) -> None:
+        key = fact.key or ""
+        if fact.topic == "ownership":
+            row = value if isinstance(value, Ownership) else None
+            self.ownership.put(key, raw if row is not None else None, row)
+            for name in sorted(self.domains):
+                self.domains[name].ownership_changed(key, row)
+        elif isinstance(value, Change):
+            self.changes.put(value)
+        elif fact.topic == "controls":
+            self.controls.put(key, value if isinstance(value, Control) else None, fact.realm)
+        elif fact.topic == "policy":
+            self.policy.put(raw if value is not None else None, value if isinstance(value, Policy) else None)
+
+    def _tick(self, offset: int) -> list[Alert]:
+        clock = self._clock
+        now = clock.now
+        if now // 1000 <= clock.ticked // 1000:
+            return []
+        review = now // REVIEW_MS != clock.ticked // REVIEW_MS
+        clock.ticked = now
+        if review:
+            self.controls.expire(now)
+            self.changes.expire(now)
+        alerts: list[Alert] = []
+        timing = self._timing()
+        settled = now >= clock.settle_until
+        for name in sorted(self.domains):
+            domain = self.domains[name]
+            domain.tick(now, settled=settled)
+            if review or domain.changed() or clock.dirty.get(name):
+                clock.dirty[name] = False
+                alerts += domain.diagnose(now, offset, timing, may_open=settled)
+        beat = now // self._engine.heartbeat_ms
+        if beat > clock.beat:
+            clock.beat = beat
+            alerts += heartbeats(sorted({c for cs in clock.clusters.values() for c in cs}), beat, now)
+        return alerts
+
+    def _timing(self) -> Timing:
+        n = self.policy.current.numbers
+        return Timing(
+            settle_ms=int(n.settle_s * 1000),
+            hold_ms=int(n.hold_s * 1000),
+            lateness_ms=int(n.lateness_s * 1000),
+            repeat_ms=int(n.repeat_s * 1000),
+        )
+
+    def _domain(self, name: str) -> Domain:
+        domain = self.domains.get(name)
+        if domain is None:
+            domain = self.domains[name] = Domain(
+                name, Rows(name, self._changed), self._engine.catalogue,
+                self.ownership, self.policy, self.controls, self.changes,
+            )  # fmt: skip
+        return domain
+
+    def entity_count(self) -> int:
+        """Active symptoms over all domains; for metrics."""
+        return sum(len(d.board.active) for d in self.domains.values())

@@ -26,8 +26,9 @@ class Expectation(Struct, frozen=True, forbid_unknown_fields=True):
 
     ``at``: ``self`` or a path of relations (``self/group``). ``p``: how often it is seen (0–1). ``within``: how
     soon after onset it is seen. ``quantify``: ``any`` | ``most`` | ``share >= 0.3`` | ``concentration`` turns many
-    entities into one term; without it each entity is its own term. ``detail``: text that the symptom's detail must match
-    (field → regular expression). ``impact``: the path leads to those who suffer.
+    entities into one term; without it each entity is its own term. ``required``: the cause is only considered while at
+    least one of its required symptoms was seen. ``detail``: what the symptom's detail must match (field → regular
+    expression).
     """
 
     at: str
@@ -35,6 +36,7 @@ class Expectation(Struct, frozen=True, forbid_unknown_fields=True):
     p: float
     within: str = "1m"
     quantify: str | None = None
+    required: bool = False
     detail: dict[str, str] = {}
 
 
@@ -87,10 +89,15 @@ class Remedy(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Owners(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who reads and who acts; the first role that has a row is taken. ``also``: told as well."""
+    """Who reads and who acts; the first role that has a row is taken. ``also``: told as well.
+
+    ``action_by_trace``: what a task's trace blames (``config``, ``system``, ``schema``, ``auth``, ``other``: the
+    symptom detail ``trace_kind``) → the roles that act then, instead of ``action``.
+    """
 
     diagnosis: tuple[OwnerRole, ...]
     action: tuple[OwnerRole, ...]
+    action_by_trace: dict[str, tuple[OwnerRole, ...]] = {}
     also: tuple[OwnerRole, ...] = ()
 
 

@@ -40,9 +40,17 @@ class Incident(Struct, kw_only=True):
     phase: Phase
     started_ms: int
     updated_ms: int
+    created_ms: int = 0
+    """When the engine first held the hypothesis; settling counts from here."""
     opened_ms: int | None = None
     resolved_ms: int | None = None
+    recovering_since_ms: int | None = None
     quiet_since_ms: int | None = None
+    """Since when its symptoms are clear and the impact is fine; resolved after ``hold`` of it."""
+    released: bool = False
+    """Recovery has stalled: its cleared evidence no longer supports the cause, what remains is judged anew."""
+    pending: tuple[str, Entity, int] | None = None
+    """Another cause that explains better, its root, and since when; it must hold before the cause moves."""
     rivals: tuple[Rival, ...] = ()
     ruled_out: tuple[Rejected, ...] = ()
     missing: tuple[str, ...] = ()

@@ -1,0 +1,83 @@
+"""Evidence of one moment: active symptoms as units, and what is known about any other symptom.
+
+A *unit* is one entity's family of symptoms: functions of the same numbers, of which the strongest alone counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from kroute.contracts.common import Entity
+from kroute.signals.board import Board
+from kroute.signals.changes import Changes
+from kroute.signals.estate import Estate
+from kroute.signals.model import Status, Symptom
+from kroute.signals.table import BY_KIND, IMPACT_FAMILY
+
+UnitKey = tuple[Entity, str]
+"""(entity, family)."""
+
+
+class Unit(NamedTuple):
+    """Active symptoms of one family on one entity. ``cost``: nats that leaving it unexplained costs."""
+
+    key: UnitKey
+    kinds: Mapping[str, Symptom]
+    leak: float
+    cost: float
+    since_ms: int
+
+
+class Evidence:
+    """The active symptoms of the board and of the running episodes, and the knowledge about the rest."""
+
+    def __init__(
+        self, board: Board, estate: Estate, episode: Mapping[tuple[Entity, str], Symptom], changes: Changes, now_ms: int
+    ) -> None:
+        self.board = board
+        self._estate = estate
+        self._census: dict[tuple[str, str, str], tuple[int, int]] = {}
+        self.changes = changes
+        self.now_ms = now_ms
+        self._episode = episode
+        grouped: dict[UnitKey, dict[str, Symptom]] = {}
+        for s in self._active():
+            grouped.setdefault((s.entity, BY_KIND[s.kind].family), {})[s.kind] = s
+        self.units: dict[UnitKey, Unit] = {}
+        for key in sorted(grouped):
+            kinds = grouped[key]
+            leak = min(BY_KIND[k].leak for k in kinds)
+            since = min(s.since_ms for s in kinds.values())
+            self.units[key] = Unit(key, kinds, leak, -math.log(leak), since)
+
+    def _active(self) -> Iterable[Symptom]:
+        yield from self.board.evidence()
+        for key in sorted(self._episode):
+            if key not in self.board.active and BY_KIND[key[1]].family != IMPACT_FAMILY:
+                yield self._episode[key]
+
+    def symptom(self, entity: Entity, kind: str) -> Symptom | None:
+        """The symptom when it is active, or was in a running episode."""
+        unit = self.units.get((entity, BY_KIND[kind].family))
+        return None if unit is None else unit.kinds.get(kind)
+
+    def status(self, entity: Entity, kind: str) -> Status:
+        """Active (over the episode), observed healthy, or not observed."""
+        if self.symptom(entity, kind) is not None:
+            return Status.ACTIVE
+        return self.board.status(entity, kind, self.now_ms)
+
+    def census(self, entity_kind: str, cluster: str, kind: str) -> tuple[int, int]:
+        """How many entities of a cluster show the symptom, and how many were observed healthy."""
+        key = (entity_kind, cluster, kind)
+        found = self._census.get(key)
+        if found is None:
+            active = healthy = 0
+            for e in self._estate.of_kind(entity_kind, cluster):
+                status = self.status(e, kind)
+                active += status is Status.ACTIVE
+                healthy += status is Status.HEALTHY
+            found = self._census[key] = (active, healthy)
+        return found

@@ -1,0 +1,150 @@
+"""One domain: the four stages, one after the other, over the entities of its clusters. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kroute.contracts.alerts import Alert
+from kroute.contracts.common import Entity
+from kroute.contracts.inputs import Access, BrokerMetrics, ConnectorStatus, ConsumerLag, Topology
+from kroute.contracts.rows import Ownership
+from kroute.diagnosis.evidence import Evidence
+from kroute.diagnosis.infer import diagnose
+from kroute.diagnosis.load import Catalogue
+from kroute.incidents.lifecycle import Lifecycle
+from kroute.incidents.timing import Timing
+from kroute.routing.controls import Controls
+from kroute.routing.ownership import DomainKnowledge, OwnershipIndex
+from kroute.routing.policy import PolicyBook
+from kroute.routing.router import Router
+from kroute.signals.access import AccessWindows
+from kroute.signals.board import Board
+from kroute.signals.changes import Changes
+from kroute.signals.connect import ConnectWindows
+from kroute.signals.estate import Estate
+from kroute.signals.lag import LagWindows
+from kroute.signals.metrics import MetricWindows
+from kroute.signals.model import Rows, Src
+from kroute.signals.placement import PlacementWindows
+from kroute.signals.telemetry import TelemetryWindows
+
+
+class Domain:
+    """Signals → diagnosis → incidents → routing for one domain."""
+
+    def __init__(
+        self, name: str, rows: Rows, catalogue: Catalogue, ownership: OwnershipIndex, policy: PolicyBook,
+        controls: Controls, changes: Changes,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.clusters: list[str] = []
+        self._catalogue = catalogue
+        self._ownership = ownership
+        self._changes = changes
+        self.estate = Estate(rows)
+        self.board = Board(rows)
+        knowledge = DomainKnowledge(ownership, self.estate)
+        self.lag = LagWindows(self.estate, self.board, rows, knowledge)
+        self.connect = ConnectWindows(self.estate, self.board, rows, knowledge)
+        self.metrics = MetricWindows(self.estate, self.board, rows, knowledge, self.connect)
+        self.placement = PlacementWindows(self.estate, self.board, rows, knowledge)
+        self.telemetry = TelemetryWindows(self.estate, self.board, rows, knowledge)
+        self.access = AccessWindows(self.estate, self.board, rows, knowledge)
+        self.lifecycle = Lifecycle(name, rows, self.board, self.estate, catalogue)
+        self.router = Router(name, rows, ownership, policy, controls, changes, catalogue.causes, self.estate, self.lag)
+
+    # -- recovery --------------------------------------------------------------------------------------------
+
+    def load(self, table: str, key: str, value: bytes) -> None:
+        """One stored row of this domain; ``key`` without the domain."""
+        head = key.partition("|")[0]
+        if table == "topology" and head == "place":
+            self.placement.load(table, key, value)
+        elif table == "topology":
+            self.estate.load(key, value)
+        elif table == "consumer_lag":
+            self.lag.load(table, key, value)
+        elif table == "broker_metrics":
+            self.metrics.load(table, key, value)
+        elif table == "connector_status":
+            self.connect.load(table, key, value)
+        elif table == "incidents" and head == "inc":
+            self.lifecycle.load(value)
+        elif table == "incidents":
+            self.router.load(key, value)
+        elif table == "entities" and head == "tele":
+            self.telemetry.load(table, key, value)
+        elif table == "entities" and head == "acc":
+            self.access.load(table, key, value)
+        elif table == "entities":
+            self.board.load(value)
+
+    def loaded(self, clusters: list[str]) -> None:
+        """All rows are in."""
+        self.clusters = clusters
+        for windows in (self.lag, self.connect, self.metrics, self.placement, self.telemetry, self.access):
+            windows.loaded()
+
+    # -- signals ---------------------------------------------------------------------------------------------
+
+    def observe(self, topic: str, src: Src, m: Any, now_ms: int) -> None:
+        """One validated signal."""
+        self.telemetry.observe(src, m, now_ms)
+        if isinstance(m, ConsumerLag):
+            group = Entity("group", m.cluster, m.group)
+            new = not self.estate.has(group)
+            self.estate.observe_lag(m)
+            if new:
+                self._connect(group)
+            self.lag.observe(src, m, now_ms)
+        elif isinstance(m, BrokerMetrics):
+            self.estate.observe_metrics(m)
+            self.metrics.observe(src, m, now_ms)
+        elif isinstance(m, ConnectorStatus):
+            connector = Entity("connector", m.cluster, f"{m.connect}/{m.connector}")
+            new = not self.estate.has(connector)
+            self.estate.observe_connector(m)
+            if new:
+                self._connect(connector)
+                for group in self.estate.related(connector, "group"):
+                    self._connect(group)
+            self.connect.observe(src, m, now_ms)
+        elif isinstance(m, Topology):
+            self.estate.observe_topology(m)
+            self.placement.observe(src, m, now_ms)
+        elif isinstance(m, Access):
+            self.access.observe(src, m, now_ms)
+
+    def ownership_changed(self, key: str, row: Ownership | None) -> None:
+        """An ownership row came, changed or went: what it states about relations follows."""
+        for entity in self._ownership.concerned(key, row, self.estate, self.clusters):
+            self._connect(entity)
+
+    def _connect(self, entity: Entity) -> None:
+        for relation, others in self._ownership.estate_edges(entity, self.estate):
+            self.estate.connect(entity, relation, others)
+
+    def changed(self) -> bool:
+        """True when symptoms changed since the last diagnosis."""
+        return bool(self.board.changed)
+
+    # -- time, diagnosis, incidents, routing -----------------------------------------------------------------
+
+    def tick(self, now_ms: int, *, settled: bool) -> None:
+        """A second of event time has passed. While not settled, silence is not judged."""
+        for windows in (self.lag, self.connect, self.metrics, self.placement, self.access):
+            windows.tick(now_ms)
+        if settled:
+            self.telemetry.tick(now_ms)
+
+    def diagnose(self, now_ms: int, offset: int, timing: Timing, *, may_open: bool) -> list[Alert]:
+        """Explain the active symptoms, move incidents on, and say what is new."""
+        self.board.take_changed()
+        if not self.board.active and not self.lifecycle.incidents:
+            return []
+        evidence = Evidence(self.board, self.estate, self.lifecycle.episode(), self._changes, now_ms)
+        hypotheses = diagnose(self._catalogue, self.estate, evidence)
+        self.lifecycle.step(now_ms, offset, hypotheses, timing, may_open=may_open)
+        alerts = self.router.route(now_ms, self.lifecycle.incidents)
+        self.lifecycle.finish(now_ms, timing)
+        return alerts

@@ -1,0 +1,31 @@
+"""The dead-man's switch: one alert per cluster and period, through the whole path. Its absence is the alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+import orjson
+
+from kroute.contracts.alerts import Alert, Heartbeat
+
+
+def heartbeats(clusters: Iterable[str], beat: int, now_ms: int) -> list[Alert]:
+    """Heartbeat ``beat`` (number of the period) of each cluster at ``now_ms`` (epoch ms)."""
+    at = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    out = []
+    for cluster in clusters:
+        value = Heartbeat(id=f"heartbeat-{cluster}-{beat}", type="heartbeat", status="firing", cluster=cluster, updated_at=at)
+        headers = (
+            ("ce_specversion", b"1.0"),
+            ("ce_id", value.id.encode()),
+            ("ce_source", f"/kroute/{cluster}".encode()),
+            ("ce_type", b"io.kroute.incident.heartbeat"),
+            ("ce_time", at.encode()),
+            ("ce_subject", f"heartbeat/{cluster}".encode()),
+            ("content-type", b"application/json"),
+        )
+        alert = Alert(f"heartbeat/{cluster}", orjson.dumps(msgspec.to_builtins(value)), headers, now_ms)
+        out.append(alert)
+    return out

@@ -1,0 +1,278 @@
+"""The life of incidents: settle, open, update, revise, merge, split, recover, resolve, reopen.
+
+Rules, as numbered in the tests:
+I1  a new hypothesis settles before anybody is told; at once when an objective is breached and confidence is high
+I2  a hypothesis that vanishes while settling was never an incident
+I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely
+I4  what another incident explains now moves there; an incident left with nothing is merged, the older id stays
+I5  root clear: recovering; what remains stays its own while it shrinks, and is judged anew when it stalls
+I6  resolved: symptoms clear **and** impact fine, for ``hold``; signals that stop never resolve
+I7  symptoms that come back before that are the same firing period, with a flap count
+I8  the same cause and root within ``hold`` after resolving reopen the incident
+I9  a breached objective that no incident accounts for is one, of unknown cause
+I10 nothing opens while ``may_open`` is false (after a start or a gap in time), it settles
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable
+
+from kroute.contracts.common import Entity
+from kroute.diagnosis.load import Catalogue
+from kroute.diagnosis.model import UNKNOWN, Hypothesis
+from kroute.diagnosis.paths import Walker
+from kroute.incidents.matching import match, weight
+from kroute.incidents.model import Evidence, Incident
+from kroute.incidents.store import Store
+from kroute.incidents.timing import CONFIDENT, ORPHAN_MS, REVISE_NATS, Timing
+from kroute.signals.board import Board
+from kroute.signals.estate import Estate
+from kroute.signals.model import Rows, Symptom
+
+LIVE = ("settling", "open", "recovering")
+MAX_AFFECTED = 500
+MERGE_SHARE = 0.5
+"""An incident is merged when another cause explains this share of its evidence."""
+IMPACT = ("objective-breached", "objective-at-risk")
+
+
+class Lifecycle:
+    """Incidents of one domain. ``incidents`` holds the live ones, and ended ones for ``hold`` (to reopen)."""
+
+    def __init__(self, domain: str, rows: Rows, board: Board, estate: Estate, catalogue: Catalogue) -> None:
+        self._domain = domain
+        self._board = board
+        self._estate = estate
+        self._catalogue = catalogue
+        self._store = Store(rows)
+        self.incidents: dict[str, Incident] = {}
+
+    def load(self, value: bytes) -> None:
+        """One row of ``incidents`` whose key begins with ``inc|``, at recovery."""
+        incident = self._store.load(value)
+        self.incidents[incident.id] = incident
+
+    def live(self) -> dict[str, Incident]:
+        """Settling, open and recovering incidents."""
+        return {i: inc for i, inc in sorted(self.incidents.items()) if inc.phase in LIVE}
+
+    def episode(self) -> dict[tuple[Entity, str], Symptom]:
+        """Symptoms that were active in running episodes: they support their causes until the incidents resolve."""
+        return {
+            s: e.symptom
+            for inc in self.live().values()
+            if not inc.released
+            for s, e in inc.evidence.items()
+        }  # fmt: skip
+
+    def step(self, now_ms: int, offset: int, hypotheses: list[Hypothesis], timing: Timing, *, may_open: bool) -> None:
+        """Move every incident on to ``now_ms``; ``offset`` is that of the fact at hand (new ids hang on it)."""
+        for inc in self.incidents.values():
+            inc.moment = inc.why = None
+        walker = Walker(self._estate)
+        hypotheses = hypotheses + self._orphans(now_ms, hypotheses, walker)
+        live = self.live()
+        matches = match(hypotheses, live)
+        self._older_first(hypotheses, matches.of, live)
+        explained_by: dict[tuple[Entity, str], str] = {}
+        for n, h in enumerate(hypotheses):
+            known = live.get(matches.of.get(n, ""))
+            if known is not None:
+                self._reconsider(known, h, now_ms, timing)
+            inc = known or self._reopen(h, now_ms, timing) or self._new(h, now_ms, offset, matches.shared.get(n, []))
+            self._take_evidence(inc, h, now_ms)
+            for s in h.explains:
+                explained_by.setdefault(s, inc.id)
+        for inc in self.live().values():
+            self._settle_evidence(inc, explained_by, now_ms)
+            inc.affected = self._affected(inc, walker)
+            self._advance(inc, now_ms, timing, may_open=may_open)
+
+    def finish(self, now_ms: int, timing: Timing) -> None:
+        """After routing: forget what is over, and write the rows that changed."""
+        for i in sorted(self.incidents):
+            inc = self.incidents[i]
+            ended = inc.resolved_ms
+            if inc.phase == "superseded" or (ended is not None and now_ms - ended > timing.hold_ms):
+                del self.incidents[i]
+                self._store.drop(i)
+            else:
+                self._store.save(inc)
+
+    # -- from hypotheses to incidents ------------------------------------------------------------------------
+
+    def _orphans(self, now_ms: int, hypotheses: list[Hypothesis], walker: Walker) -> list[Hypothesis]:
+        accounted: dict[Entity, None] = {}
+        for inc in self.live().values():
+            if inc.cause != UNKNOWN:
+                accounted.update(dict.fromkeys(inc.affected))
+        for h in hypotheses:
+            accounted.update(dict.fromkeys(e for e, _ in h.explains))
+            for steps in self._catalogue.by_id[h.cause].impact:
+                accounted.update(dict.fromkeys(walker.walk(h.root, steps)))
+        out = []
+        for key in sorted(self._board.active):
+            s = self._board.active[key]
+            if s.kind == IMPACT[0] and s.entity not in accounted and now_ms - s.since_ms >= ORPHAN_MS:
+                out.append(Hypothesis(cause=UNKNOWN, root=s.entity, confidence=0.5, score=0.0, explains=((s.entity, s.kind),)))
+        return out
+
+    def _older_first(self, hypotheses: list[Hypothesis], of: dict[int, str], live: dict[str, Incident]) -> None:
+        """Where two incidents that were told turn out to be one, the older id stays (I4)."""
+        taken = dict.fromkeys(of.values())
+        left = sorted((inc.started_ms, i) for i, inc in live.items() if i not in taken and inc.phase != "settling")
+        for started, i in left:
+            evidence = live[i].evidence
+            for n in sorted(of):
+                holder = live[of[n]]
+                if (holder.started_ms, holder.id) <= (started, i):
+                    continue
+                explains = dict.fromkeys(hypotheses[n].explains)
+                gone = sum(weight(k) for e, k in sorted(evidence) if (e, k) in explains)
+                if gone > 0 and gone >= MERGE_SHARE * sum(weight(k) for _, k in sorted(evidence)):
+                    of[n] = i
+                    break
+
+    def _new(self, h: Hypothesis, now_ms: int, offset: int, shared: list[str]) -> Incident:
+        subject = h.explains[0][0] if h.explains else h.root
+        started = min((s.since_ms for s in self._symptoms(h)), default=now_ms)
+        same = sum(1 for i in self.incidents.values() if i.subject == subject and i.created_ms == now_ms)
+        raw = f"{self._domain}|{subject.kind}|{subject.cluster}|{subject.name}|{offset}|{same}"
+        told = [i for i in shared if self.incidents[i].phase != "settling"]
+        inc = Incident(
+            id="inc-" + hashlib.blake2b(raw.encode(), digest_size=8).hexdigest(),
+            domain=self._domain, cluster=h.root.cluster, platform=self._estate.platform(h.root.cluster), subject=subject,
+            cause=h.cause, root=h.root, confidence=h.confidence, phase="settling", started_ms=started, created_ms=now_ms,
+            updated_ms=now_ms, split_from=told[0] if told else None,
+        )  # fmt: skip
+        self._adopt(inc, h)
+        self.incidents[inc.id] = inc
+        return inc
+
+    def _reopen(self, h: Hypothesis, now_ms: int, timing: Timing) -> Incident | None:
+        for i in sorted(self.incidents):
+            inc = self.incidents[i]
+            if inc.phase != "resolved" or inc.resolved_ms is None or now_ms - inc.resolved_ms > timing.hold_ms:
+                continue
+            if (inc.cause, inc.root) == (h.cause, h.root):
+                inc.phase, inc.moment, inc.resolved_ms, inc.quiet_since_ms = "open", "reopened", None, None
+                inc.recovering_since_ms, inc.released, inc.flaps = None, False, inc.flaps + 1
+                inc.why = f"the same symptoms came back within {timing.hold_ms // 1000} s"
+                self._adopt(inc, h)
+                return inc
+        return None
+
+    def _reconsider(self, inc: Incident, h: Hypothesis, now_ms: int, timing: Timing) -> None:
+        """I3: keep, prepare to move, or move the cause."""
+        if (inc.cause, inc.root) == (h.cause, h.root):
+            inc.pending = None
+            self._adopt(inc, h)
+            return
+        if inc.phase == "settling":
+            self._adopt(inc, h)
+            return
+        now_held = next((r.confidence for r in h.rivals if (r.cause, r.root) == (inc.cause, inc.root)), 0.0)
+        gap = math.log(h.confidence / now_held) if now_held > 0 else REVISE_NATS
+        if gap < REVISE_NATS:
+            inc.pending = None
+            return
+        if inc.pending is None or inc.pending[:2] != (h.cause, h.root):
+            inc.pending = (h.cause, h.root, now_ms)
+        if now_ms - inc.pending[2] >= timing.revise_held_ms:
+            inc.why = f"{h.cause} at {h.root} explains it better than {inc.cause} at {inc.root}"
+            inc.pending = None
+            inc.moment = "revised"
+            inc.recovering_since_ms = inc.quiet_since_ms = None
+            inc.phase = "open"
+            self._adopt(inc, h)
+
+    def _adopt(self, inc: Incident, h: Hypothesis) -> None:
+        inc.cause, inc.root, inc.confidence = h.cause, h.root, h.confidence
+        inc.rivals, inc.ruled_out, inc.missing = h.rivals, h.ruled_out, h.missing
+
+    def _symptoms(self, h: Hypothesis) -> Iterable[Symptom]:
+        for s in h.explains:
+            found = self._board.active.get(s)
+            if found is not None:
+                yield found
+
+    def _take_evidence(self, inc: Incident, h: Hypothesis, now_ms: int) -> None:
+        for s in self._symptoms(h):
+            inc.evidence[(s.entity, s.kind)] = Evidence(symptom=s)
+        inc.updated_ms = now_ms
+
+    def _settle_evidence(self, inc: Incident, explained_by: dict[tuple[Entity, str], str], now_ms: int) -> None:
+        """Refresh what is still active, mark what has cleared, let go what another incident explains (I4)."""
+        for s in sorted(inc.evidence):
+            other = explained_by.get(s)
+            if other is not None and other != inc.id:
+                del inc.evidence[s]
+                if not inc.evidence and inc.superseded_by is None:
+                    inc.superseded_by = other
+                continue
+            old, now = inc.evidence[s], self._board.active.get(s)
+            if now is not None:
+                inc.evidence[s] = Evidence(symptom=now)
+            elif old.cleared_ms is None:
+                inc.evidence[s] = Evidence(symptom=old.symptom, cleared_ms=now_ms)
+
+    def _affected(self, inc: Incident, walker: Walker) -> tuple[Entity, ...]:
+        """Who suffers: groups and topics on the cause's impact paths that show it, and those in the evidence."""
+        compiled = self._catalogue.by_id[inc.cause]
+        found: dict[Entity, None] = {}
+        for steps in compiled.impact:
+            for e in walker.walk(inc.root, steps):
+                if not steps or steps == ("group",) or any((e, k) in self._board.active for k in IMPACT):
+                    found[e] = None
+        for e, _ in sorted(inc.evidence):
+            found[e] = None
+        kept = [e for e in found if e.kind in ("group", "topic")]
+        return tuple(sorted(kept)[:MAX_AFFECTED])
+
+    # -- phases ----------------------------------------------------------------------------------------------
+
+    def _advance(self, inc: Incident, now_ms: int, timing: Timing, *, may_open: bool) -> None:
+        if not inc.evidence:
+            self._end_empty(inc, now_ms)
+            return
+        active = [s for s, e in inc.evidence.items() if e.cleared_ms is None]
+        own = [s for s in active if s[0] == inc.root]
+        had_own = any(e == inc.root for e, _ in inc.evidence)
+        clear = not (own if had_own else active)
+        breached = any((e, IMPACT[0]) in self._board.active for e in inc.affected)
+        at_risk = any((e, IMPACT[1]) in self._board.active for e in inc.affected)
+        if inc.phase == "settling":
+            if not active:
+                del self.incidents[inc.id]  # I2
+                return
+            wait = timing.settle_ms * (2 if inc.cause == UNKNOWN else 1)
+            if may_open and (now_ms - inc.created_ms >= wait or (breached and inc.confidence >= CONFIDENT)):
+                inc.phase, inc.opened_ms, inc.moment = "open", now_ms, "opened"
+            return
+        if inc.phase == "open" and clear:
+            inc.phase, inc.recovering_since_ms = "recovering", now_ms
+        elif inc.phase == "recovering" and not clear:
+            inc.phase, inc.recovering_since_ms, inc.released = "open", None, False
+            if inc.quiet_since_ms is not None:
+                inc.flaps += 1  # I7
+        if inc.phase == "recovering" and active and now_ms - (inc.recovering_since_ms or now_ms) > timing.stall_ms:
+            inc.released = True  # I5
+        if active or breached or at_risk:
+            inc.quiet_since_ms = None
+        elif inc.quiet_since_ms is None:
+            inc.quiet_since_ms = now_ms
+        if inc.quiet_since_ms is not None and now_ms - inc.quiet_since_ms >= timing.hold_ms:
+            inc.phase, inc.resolved_ms, inc.updated_ms, inc.moment = "resolved", now_ms, now_ms, "resolved"
+
+    def _end_empty(self, inc: Incident, now_ms: int) -> None:
+        """Nothing is left of it: another incident explains its symptoms now (I4)."""
+        if inc.phase == "settling":
+            del self.incidents[inc.id]
+            return
+        into = self.incidents.get(inc.superseded_by or "")
+        inc.phase, inc.resolved_ms, inc.updated_ms, inc.moment = "superseded", now_ms, now_ms, "merged"
+        if into is not None:
+            inc.why = f"its symptoms belong to {into.id}: {into.cause} at {into.root}"
+            into.supersedes = tuple(sorted({*into.supersedes, inc.id}))

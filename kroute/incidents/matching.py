@@ -1,0 +1,69 @@
+"""Which hypothesis continues which incident: by the weight of the symptoms they share.
+
+Rules: same cause and root continue each other; else at least 0.3 of the lighter one's weight must be shared; most
+shared weight first, ties to the oldest; each matches once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from math import fsum
+from typing import NamedTuple
+
+from kroute.contracts.common import Entity
+from kroute.diagnosis.model import Hypothesis
+from kroute.incidents.model import Incident
+from kroute.signals.table import BY_KIND, IMPACT_FAMILY
+
+SHARE = 0.3
+
+
+class Matches(NamedTuple):
+    """``of``: index of the hypothesis → incident id; ``shared``: index → ids it shares symptoms with, heaviest first."""
+
+    of: dict[int, str]
+    shared: dict[int, list[str]]
+
+
+def weight(kind: str) -> float:
+    """What a symptom weighs: the nats that leaving it unexplained costs; impact weighs little but not nothing."""
+    row = BY_KIND[kind]
+    return 0.1 if row.family == IMPACT_FAMILY else -math.log(row.leak)
+
+
+def match(hypotheses: list[Hypothesis], live: Mapping[str, Incident]) -> Matches:
+    """Match greedily; deterministic."""
+    holders: dict[tuple[Entity, str], list[str]] = {}
+    same_as: dict[tuple[str, Entity], list[str]] = {}
+    for i in sorted(live):
+        same_as.setdefault((live[i].cause, live[i].root), []).append(i)
+        for s in live[i].evidence:
+            holders.setdefault(s, []).append(i)
+    total = {i: _total(live[i].evidence) for i in sorted(live)}
+    pairs: list[tuple[int, float, int, str, int]] = []
+    shared: dict[int, list[str]] = {}
+    for n, h in enumerate(hypotheses):
+        weights: dict[str, list[float]] = {}
+        for s in h.explains:
+            for i in holders.get(s, ()):
+                weights.setdefault(i, []).append(weight(s[1]))
+        own = _total(h.explains)
+        for i, parts in weights.items():
+            inc, overlap = live[i], fsum(parts)
+            same = inc.cause == h.cause and inc.root == h.root
+            if same or overlap >= SHARE * min(own, total[i]):
+                pairs.append((0 if same else 1, -overlap, inc.started_ms, i, n))
+        shared[n] = sorted(weights, key=lambda i: (-fsum(weights[i]), i))
+        pairs.extend((0, 0.0, live[i].started_ms, i, n) for i in same_as.get((h.cause, h.root), ()) if i not in weights)
+    of: dict[int, str] = {}
+    taken: dict[str, None] = {}
+    for _, _, _, i, n in sorted(pairs):
+        if n not in of and i not in taken:
+            of[n] = i
+            taken[i] = None
+    return Matches(of, shared)
+
+
+def _total(symptoms: Iterable[tuple[Entity, str]]) -> float:
+    return fsum(weight(kind) for _, kind in symptoms)

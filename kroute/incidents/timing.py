@@ -1,0 +1,27 @@
+"""The numbers of an incident's life; the policy's ``defaults`` override them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Timing(NamedTuple):
+    """All in ms. ``settle``: from the first hypothesis to opening; ``hold``: quiet time before it is resolved, and
+    after that the time within which it reopens; ``lateness``: how late a signal may come; ``repeat``: how often an open
+    page is said again; ``revise_held``: how long a better cause must hold."""
+
+    settle_ms: int = 30_000
+    hold_ms: int = 600_000
+    lateness_ms: int = 60_000
+    repeat_ms: int = 4 * 3_600_000
+    revise_held_ms: int = 5_000
+    stall_ms: int = 90_000
+    """A recovery with symptoms left for this long (3 polls) is judged anew."""
+
+
+CONFIDENT = 0.8
+"""An incident with a breached objective opens at once from this confidence on."""
+REVISE_NATS = 2.0
+"""A cause moves only when another explains better by this much."""
+ORPHAN_MS = 120_000
+"""A breached objective that no incident accounts for becomes one after this time."""

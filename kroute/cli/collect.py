@@ -1,0 +1,46 @@
+"""``kroute collect``: poll Kafka, exporters and Kafka Connect, and produce to kroute's input topics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+import click
+
+from kroute import settings
+from kroute.collect.config import load_config
+from kroute.collect.deliver import Sink, ToKafka, ToLines
+from kroute.collect.message import Own
+from kroute.collect.monitor import Monitor
+from kroute.collect.run import Collector
+
+
+@click.command()
+@click.option("--config", "path", required=True, type=click.Path(dir_okay=False), help="What to poll: collect.yaml.")
+@click.option("--once", is_flag=True, help="Poll each source once and end; rates need two polls and are left out.")
+@click.option("--dry-run", is_flag=True, help="Print recording lines instead of producing.")
+def command(path: str, once: bool, dry_run: bool) -> None:
+    """Poll Kafka, exporters and Kafka Connect, and produce to kroute's input topics.
+
+    Exit status with --once: 1 where a source gave no answer or a message was not delivered.
+    """
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # each reconnection attempt; the scheduler says it once
+    installation = settings.load()
+    loaded = load_config(path)
+    monitor = Monitor()
+    sink: Sink = ToLines(sys.stdout, installation.names) if dry_run else ToKafka(installation.kafka, installation.names, monitor)
+    collector = Collector(loaded, Own(installation.names, installation.app_id), sink, monitor)
+    if loaded.config.metrics_port is not None and not once:
+        monitor.serve(loaded.config.metrics_port)
+    unanswered = 0
+    if once:
+        unanswered = asyncio.run(collector.once())
+    else:
+        asyncio.run(collector.forever())
+    lost = sink.close()
+    if lost:
+        click.echo(f"kroute: {lost} messages were not delivered to {installation.kafka.bootstrap}", err=True)
+    if once and (unanswered or lost):
+        sys.exit(1)

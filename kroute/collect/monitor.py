@@ -1,0 +1,41 @@
+"""The collector's own Prometheus metrics: every name once, with what it counts."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from kroute.errors import ConfigError
+
+
+class Monitor:
+    """Counters of the collector, on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        source = ("source",)
+        self.polls = Counter("kroute_collect_polls", "Polls begun.", source, registry=self.registry)
+        self.failures = Counter(
+            "kroute_collect_poll_failures", "Polls that gave no usable answer.", source, registry=self.registry
+        )
+        self.seconds = Histogram(
+            "kroute_collect_poll_duration_seconds", "How long a poll took.", source, registry=self.registry,
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
+        )  # fmt: skip
+        self.missed = Counter(
+            "kroute_collect_polls_missed", "Intervals that passed while a poll still ran.", source, registry=self.registry
+        )
+        self.up = Gauge("kroute_collect_source_up", "1 where the last poll was answered.", source, registry=self.registry)
+        self.messages = Counter("kroute_collect_messages", "Messages handed to the producer.", ("topic",), registry=self.registry)
+        self.message_bytes = Counter(
+            "kroute_collect_message_bytes", "Bytes handed to the producer.", ("topic",), registry=self.registry
+        )
+        self.undelivered = Counter(
+            "kroute_collect_undelivered", "Messages Kafka did not take.", ("topic",), registry=self.registry
+        )
+
+    def serve(self, port: int) -> None:
+        """Serve ``/metrics`` on loopback; raises ConfigError where the port is taken."""
+        try:
+            start_http_server(port, addr="127.0.0.1", registry=self.registry)
+        except OSError as e:
+            raise ConfigError(f"metrics_port {port}: {e.strerror or e}") from None

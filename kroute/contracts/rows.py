@@ -3,6 +3,7 @@
 These live on compacted topics (changes on a retained one); a null value deletes a row.
 """
 
+# ruff: noqa: RUF012 - msgspec gives each struct its own empty default
 from __future__ import annotations
 
 from typing import Annotated, Any

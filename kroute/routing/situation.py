@@ -1,0 +1,98 @@
+"""What the rules of urgency look at, gathered for one incident: suppression, declared changes, impact, availability."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kroute.contracts.alerts import Suppressed
+from kroute.contracts.rows import Change
+from kroute.diagnosis.model import Cause
+from kroute.incidents.model import Incident
+from kroute.routing.controls import Stamped, Subject, silences_incident, silences_route
+from kroute.routing.impact import Felt
+from kroute.routing.policy import InForce
+from kroute.routing.times import rfc3339
+from kroute.routing.urgency import AVAILABILITY_SYMPTOMS, COST_CAUSES, DECLARED_KINDS, Situation
+from kroute.signals.changes import Changes, end_ms
+
+
+class Hush(NamedTuple):
+    """What keeps this incident from being told: to all, or (silences that match a team or service) to some."""
+
+    whole: Suppressed | None
+    partial: tuple[Stamped, ...]
+
+    def of_route(self, team: str, services: tuple[str, ...]) -> Suppressed | None:
+        """What keeps one route from being told, or None."""
+        if self.whole is not None:
+            return self.whole
+        for s in self.partial:
+            if silences_route(s.control, team, services):
+                return _silence(s)
+        return None
+
+
+def hush(incident: Incident, silences: list[Stamped], changes: Changes, now_ms: int) -> Hush:
+    """Silences in force and declared maintenance that cover the incident."""
+    subject = Subject(
+        incident.cause,
+        incident.cluster,
+        str(incident.root),
+        tuple(
+            dict.fromkeys(str(e) for (e, _), v in sorted(incident.evidence.items(), key=lambda x: x[0]) if v.cleared_ms is None)
+        ),
+    )
+    partial: list[Stamped] = []
+    for s in silences:
+        if silences_incident(s.control, subject):
+            if not {"team", "service"} & s.control.matchers.keys():
+                return Hush(_silence(s), ())
+            partial.append(s)
+    for c in changes.touching(incident.root, ("maintenance",), now_ms, now_ms):
+        return Hush(Suppressed(by="maintenance", id=c.id, who=c.by, why=c.why, until=rfc3339(end_ms(c))), ())
+    return Hush(None, tuple(partial))
+
+
+def situation(incident: Incident, cause: Cause, felt: Felt, changes: Changes, policy: InForce, now_ms: int) -> Situation:
+    """The facts that rules 2 to 6 decide on; what is suppressed is decided like the rest and then silenced."""
+    states = felt.states()
+    threatened = any(_threatens(kind, incident) for (_, kind), e in incident.evidence.items() if e.cleared_ms is None)
+    return Situation(
+        breached="breached" in states,
+        at_risk="at-risk" in states,
+        availability=threatened,
+        declared=any(
+            _holds(c, cause, incident, felt, threatened)
+            for c in changes.touching(incident.root, DECLARED_KINDS, now_ms, now_ms)
+        ),
+        cost=incident.cause in COST_CAUSES,
+        no_page=cause.page == "no-page",
+        confidence=incident.confidence,
+        page_confidence=policy.numbers.page_confidence,
+        first_tier=any(a.tier == "1" for a in felt.suffering()),
+    )  # fmt: skip
+
+
+def _threatens(kind: str, incident: Incident) -> bool:
+    return kind in AVAILABILITY_SYMPTOMS or (kind == "object-store-failing" and incident.root.kind == "cluster")
+
+
+def _holds(c: Change, cause: Cause, incident: Incident, felt: Felt, threatened: bool) -> bool:
+    """A change covers what it plausibly does, inside its bounds.
+
+    One of a whole cluster covers the cluster itself, causes that name its kind, and any cause when it is a drill.
+    ``detail.max_lag_s`` bounds how far behind it may put anybody; availability at stake ends all but a drill.
+    """
+    if c.kind != "drill":
+        named = any(c.kind in d.kinds for d in cause.changes)
+        if threatened or (c.target.kind == "cluster" and incident.root.kind != "cluster" and not named):
+            return False
+    bound = c.detail.get("max_lag_s")
+    if isinstance(bound, (int, float)) and not isinstance(bound, bool):
+        return all((a.measure.lag_s or 0) <= bound for a in felt.affected)
+    return True
+
+
+def _silence(s: Stamped) -> Suppressed:
+    c = s.control
+    return Suppressed(by="silence", id=s.id, who=c.by, why=c.why, until=rfc3339(c.until_ms or 0))

@@ -52,6 +52,10 @@ class Ends(NamedTuple):
     start: int | None
 
 
+UNKNOWN = Ends(-1, None, None)
+"""A partition without a leader keeps its place with ``end`` -1 (unknown): only a deleted one leaves the message."""
+
+
 class LagPoller:
     """Polls the groups of one cluster; remembers which groups it has told of, to tell each end once."""
 
@@ -121,7 +125,7 @@ class LagPoller:
             rows.update(answer)
             wanted[group] = rows
         leaders = self._leaders()
-        union = sorted({tp for rows in wanted.values() for tp in rows if tp in leaders})
+        union = sorted({tp for rows in wanted.values() for tp in rows if leaders.get(tp, -1) >= 0})
         ends = self._ends(union)
         for group, rows in wanted.items():
             self._known.setdefault(group)
@@ -202,14 +206,10 @@ class LagPoller:
     ) -> ConsumerLag:
         holder = dict(_assigned(d))
         partitions = []
-        unread = 0
         for tp in sorted(rows):
             if tp not in leaders:
                 continue  # the topic or partition was deleted: it leaves at once
-            e = ends.get(tp)
-            if e is None:
-                unread += 1
-                continue
+            e = ends.get(tp, UNKNOWN)
             partitions.append(PartitionLag(
                 topic=tp[0], partition=tp[1], committed=rows[tp], end=e.end, stable_end=e.stable_end, start=e.start,
                 leader=leaders[tp], member_id=holder.get(tp),
@@ -219,7 +219,6 @@ class LagPoller:
             state=_state(d), protocol=_protocol(d), assignment=d.partition_assignor or None,
             coordinator=d.coordinator.id if d.coordinator is not None else None,
             members=tuple(self._member(m) for m in d.members), partitions=tuple(partitions),
-            error=f"no end offset for {unread} partitions" if unread else None,
         )  # fmt: skip
 
     def _member(self, m: Any) -> Member:
@@ -274,8 +273,8 @@ def _result(future: Future[Any]) -> Any:
 
 
 def timeout_s(interval_ms: int) -> float:
-    """Patience with one request: a good part of the interval, 3 to 15 s."""
-    return min(max(interval_ms / 1000 * 0.6, 3.0), 15.0)
+    """Patience with one request: 0.4 of the interval, 5 to 15 s, so that a dead broker does not cost several intervals."""
+    return min(max(interval_ms / 1000 * 0.4, 5.0), 15.0)
 
 
 def librdkafka(kafka: Kafka, patience_s: float) -> dict[str, Any]:

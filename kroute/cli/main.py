@@ -40,3 +40,7 @@ def main() -> None:
     except KrouteError as e:
         click.echo(f"kroute: {e}", err=True)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -30,7 +30,9 @@ CLAMP = 4.0
 CHANGE_BEFORE_MS = 30 * 60_000
 CHANGE_AFTER_MS = 2 * 60_000
 OLDER_EFFECT = 0.2
-COVER_QUANTIFIED = 0.9
+COVER_QUANTIFIED = 0.995
+"""A quantified term's p belongs to the pattern; its members are covered almost surely, else a second global cause
+would earn its keep on what the first left of each of them."""
 
 
 @dataclass
@@ -74,8 +76,7 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker, platfor
         if key not in out.cover:
             terms.append(nats)
             out.against.append((nats, sentence))
-    for term in c.contradicts:
-        terms.append(_contradicted(out, term, walker.walk(root, term.steps), evidence))
+    terms.extend(_contradicted(out, term, walker.walk(root, term.steps), evidence) for term in c.contradicts)
     terms.extend(_changes(out, evidence, walker, onset))
     out.static = fsum(terms)
     return out
@@ -149,7 +150,7 @@ def _quantified(out: Candidate, term: Term, entities: list[Entity], evidence: Ev
             well += 1
     for e, s in active:
         key = (e, term.family)
-        p = min(term.p, COVER_QUANTIFIED)
+        p = COVER_QUANTIFIED
         if e != out.root and s.since_ms < onset - DEFAULT_INTERVAL_MS:
             p *= OLDER_EFFECT
         out.cover[key] = max(out.cover.get(key, 0.0), p)

@@ -65,7 +65,7 @@ def _components(candidates: dict[Key, Candidate], evidence: Evidence) -> list[tu
         return u
 
     for c in candidates.values():
-        if c.invalid is not None:
+        if not _joins(c):
             continue
         first, *rest = list(c.cover)
         a = find(first)
@@ -79,9 +79,14 @@ def _components(candidates: dict[Key, Candidate], evidence: Evidence) -> list[tu
         units.setdefault(find(u), []).append(u)
     owned: dict[UnitKey, dict[Key, Candidate]] = {head: {} for head in units}
     for key, c in candidates.items():
-        for head in dict.fromkeys(find(u) for u in c.cover) if c.invalid is not None else [find(next(iter(c.cover)))]:
+        for head in dict.fromkeys(find(u) for u in c.cover) if not _joins(c) else [find(next(iter(c.cover)))]:
             owned[head][key] = c
     return [(units[head], list(owned[head].values())) for head in sorted(units)]
+
+
+def _joins(c: Candidate) -> bool:
+    """A cause that cannot be told for want of signals still says which symptoms may belong together."""
+    return c.invalid is None or bool(c.missing)
 
 
 class _Search:
@@ -111,15 +116,22 @@ class _Search:
         parts = [c.static]
         for u, p in c.cover.items():
             now = survive.get(u, 1.0)
+            if now < 1.0 and c.key[0] == UNKNOWN:
+                continue  # unknown explains what nothing else does
             parts.append(self._unit(u, now * (1 - p)) - self._unit(u, now))
         return fsum(parts)
 
     def _survive(self, chosen: Iterable[Candidate]) -> dict[UnitKey, float]:
         out: dict[UnitKey, float] = {}
-        for c in chosen:
-            for u, p in c.cover.items():
-                out[u] = out.get(u, 1.0) * (1 - p)
+        for c in sorted(chosen, key=lambda c: (c.key[0] == UNKNOWN, c.key)):
+            self._apply(c, out)
         return out
+
+    def _apply(self, c: Candidate, survive: dict[UnitKey, float]) -> None:
+        for u, p in c.cover.items():
+            now = survive.get(u, 1.0)
+            if now == 1.0 or c.key[0] != UNKNOWN:
+                survive[u] = now * (1 - p)
 
     def _score(self, chosen: dict[Key, Candidate]) -> float:
         survive = self._survive(chosen[k] for k in sorted(chosen))
@@ -147,8 +159,7 @@ class _Search:
                 heapq.heappush(heap, (-gain, key))
                 continue
             chosen[key] = self.candidates[key]
-            for u, p in self.candidates[key].cover.items():
-                survive[u] = survive.get(u, 1.0) * (1 - p)
+            self._apply(self.candidates[key], survive)
         return chosen
 
     def _nearby(self, key: Key) -> list[Key]:

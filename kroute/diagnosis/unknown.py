@@ -13,7 +13,7 @@ from kroute.diagnosis.evidence import Unit, UnitKey
 from kroute.diagnosis.load import Compiled
 from kroute.diagnosis.paths import Walker
 
-P = 0.5
+P = 0.3
 COMMON: dict[str, tuple[tuple[str, ...], ...]] = {
     "group": (("connector",), ("topics",), ("coordinator",), ("leaders",), ("racks",)),
     "connector": (("group",), ("system",), ("worker",)),

@@ -1,0 +1,229 @@
+"""Each rule of the inference, with the case that breaks without it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from kroute.diagnosis.evidence import Evidence
+from kroute.diagnosis.infer import diagnose
+from kroute.signals.model import Symptom
+from tests.unit.diagnosis.world import T0, World, entity
+
+
+def test_a_lagging_group_alone_is_a_slow_consumer() -> None:
+    w = World()
+    w.group("a")
+    w.group("b")
+    w.see("group/a", "lag-growing")
+    w.well("group/b", "lag")
+    assert w.causes() == [("slow-consumer", "group/a")]
+
+
+def test_nothing_wrong_gives_no_hypothesis() -> None:
+    w = World()
+    w.group("a")
+    w.well("group/a", "lag")
+    assert w.causes() == []
+
+
+def test_a_stray_symptom_buys_no_cause() -> None:
+    w = World()
+    w.group("a")
+    w.see("group/a", "catching-up")
+    assert w.causes() == []
+
+
+def test_two_faults_far_apart_are_two_hypotheses() -> None:
+    w = World()
+    w.group("a", topic="orders", leaders=(1,))
+    w.group("b", topic="clicks", leaders=(2,), coordinator=2)
+    w.see("group/a", "lag-growing")
+    w.see("group/b", "commits-stopped", "group-empty")
+    assert w.causes() == [("slow-consumer", "group/a"), ("stopped-consumer", "group/b")]
+
+
+def test_one_fault_seen_in_forty_places_is_one_hypothesis() -> None:
+    w = World()
+    for i in range(120):
+        w.group(f"g{i:03}", leaders=(i % 3 + 1,), coordinator=(i + 1) % 3 + 1)
+        if i % 3 == 0:
+            w.see(f"group/g{i:03}", "lag-growing")
+        else:
+            w.well(f"group/g{i:03}", "lag")
+    w.see("broker/1", "local-time-high", "request-queue-high")
+    for b in ("2", "3"):
+        w.well(f"broker/{b}", "metrics")
+    found = w.diagnose()
+    assert [(h.cause, str(h.root)) for h in found] == [("broker-storage-pressure", "broker/1")]
+    assert sum(1 for e, _ in found[0].explains if e.kind == "group") == 40
+
+
+def test_a_global_cause_explains_nothing_outside_its_paths() -> None:
+    w = World()
+    for i in range(9):
+        w.group(f"g{i}", topic=f"t{i}", leaders=(i % 3 + 1,), coordinator=i % 3 + 1)
+        if i % 3 == 0 or i == 4:
+            w.see(f"group/g{i}", "lag-growing")
+        else:
+            w.well(f"group/g{i}", "lag")
+    w.see("broker/1", "local-time-high", "request-queue-high")
+    w.well("broker/2", "metrics")
+    assert w.causes() == [("broker-storage-pressure", "broker/1"), ("slow-consumer", "group/g4")]
+
+
+def test_d2_an_expected_symptom_observed_healthy_counts_against() -> None:
+    w = World()
+    w.sink("x")
+    w.see("connector/c/x", "put-latency-high")
+    unseen = w.diagnose()
+    w.well("group/connect-x", "lag")
+    w.now += 600_000
+    w.see("connector/c/x", "put-latency-high", since=T0 - 60_000)
+    w.well("group/connect-x", "lag")
+    healthy = w.diagnose()
+    assert [h.cause for h in healthy] in ([], ["sink-throttled"])
+    assert not healthy or not unseen or healthy[0].score < unseen[0].score
+
+
+def test_d3_before_onset_plus_within_a_symptom_is_not_observed_yet() -> None:
+    w = World()
+    w.sink("x")
+    w.see("connector/c/x", "task-failed", since=T0 - 10_000)
+    w.well("group/connect-x", "lag")
+    early = w.diagnose()[0]
+    w.now += 600_000
+    w.see("connector/c/x", "task-failed", since=T0 - 10_000)
+    w.well("group/connect-x", "lag")
+    late = w.diagnose()[0]
+    assert early.cause == late.cause == "sink-failed"
+    assert late.score < early.score
+
+
+def test_d4_many_healthy_groups_do_not_outvote_the_few_that_suffer() -> None:
+    w = World()
+    for i in range(460):
+        w.group(f"g{i:03}", leaders=(1, 2, 3), coordinator=2)
+        w.well(f"group/g{i:03}", "lag")
+    for i in range(40):
+        w.group(f"s{i:03}", leaders=(1,), coordinator=2)
+        w.see(f"group/s{i:03}", "lag-growing")
+    w.see("broker/1", "local-time-high", "request-queue-high", "latency-high")
+    assert w.causes() == [("broker-storage-pressure", "broker/1")]
+
+
+def test_d5_a_contradiction_moves_the_cause_to_the_look_alike() -> None:
+    w = World()
+    w.sink("x")
+    w.see("group/connect-x", "lag-growing", "commits-slow")
+    assert w.causes() == [("slow-consumer", "group/connect-x")]
+    w.see("connector/c/x", "put-latency-high")
+    assert w.causes() == [("sink-throttled", "connector/c/x")]
+
+
+def test_d6_an_effect_older_than_its_supposed_cause_counts_against_it() -> None:
+    w = World()
+    w.sink("x")
+    w.see("connector/c/x", "put-latency-high", since=T0 - 30_000)
+    w.see("group/connect-x", "lag-growing", since=T0 - 60_000)
+    near = w.diagnose()
+    w.see("connector/c/x", "put-latency-high", since=T0 - 30_000)
+    w.see("group/connect-x", "lag-growing", since=T0 - 4_000_000)
+    old = World()
+    old.sink("x")
+    old.see("connector/c/x", "put-latency-high", since=T0 - 30_000)
+    old.see("group/connect-x", "lag-growing", since=T0 - 4_000_000)
+    assert near[0].cause == "sink-throttled"
+    assert [h for h in old.diagnose() if h.cause == "sink-throttled" and h.score >= near[0].score] == []
+
+
+def test_d7_a_cause_whose_required_symptom_is_healthy_is_ruled_out_with_the_reason() -> None:
+    w = World()
+    w.group("a")
+    w.see("group/a", "lag-growing")
+    w.well("broker/1", "metrics")
+    (h,) = w.diagnose()
+    assert ("broker-storage-pressure", True) in [(r.cause, "observed healthy" in r.because) for r in h.ruled_out]
+
+
+def test_d7_where_nothing_required_is_observed_unknown_names_what_is_missing() -> None:
+    w = World()
+    for i in range(3):
+        w.group(f"g{i}", leaders=(1,))
+        w.see(f"group/g{i}", "rebalancing", "member-churn", "partition-lagging")
+    found = w.diagnose()
+    assert [h.cause for h in found] == ["unknown"]
+    assert found[0].missing
+
+
+def test_d8_a_declared_replay_makes_a_rewind_a_planned_replay() -> None:
+    declared, silent = World(), World()
+    for w in (declared, silent):
+        w.group("a")
+        w.see("group/a", "offset-rewound", "catching-up")
+    declared.declare("replay", "group/a")
+    d, s = declared.diagnose()[0], silent.diagnose()[0]
+    assert d.cause == "planned-replay"
+    assert d.score > s.score + 2
+
+
+def test_d9_storage_pressure_does_not_exist_on_automq() -> None:
+    w = World(platform="automq")
+    for i in range(6):
+        w.group(f"g{i}", leaders=(1,))
+        w.see(f"group/g{i}", "lag-growing")
+    w.see("broker/1", "local-time-high", "request-queue-high")
+    assert "broker-storage-pressure" not in [c for c, _ in w.causes()]
+
+
+def test_only_the_strongest_of_a_family_counts() -> None:
+    one, three = World(), World()
+    for w in (one, three):
+        w.group("a")
+    one.see("group/a", "lag-growing")
+    three.see("group/a", "lag-growing", "commits-slow")
+    assert three.diagnose()[0].score == pytest.approx(one.diagnose()[0].score, abs=0.6)
+
+
+def test_a_symptom_of_the_episode_supports_its_cause_after_it_cleared() -> None:
+    w = World()
+    w.group("a")
+    w.see("group/a", "catching-up")
+    past = Symptom(kind="offset-rewound", entity=entity("group/a"), since_ms=T0 - 600_000, last_ms=T0 - 300_000)
+    evidence = Evidence(w.board, w.estate, {(past.entity, past.kind): past}, w.changes, w.now)
+    assert [h.cause for h in diagnose(w.catalogue, w.estate, evidence)] == ["planned-replay"]
+
+
+def test_a_dead_broker_takes_its_missing_telemetry_with_it() -> None:
+    w = World()
+    w.group("a", leaders=(1, 2))
+    w.well("group/a", "lag")
+    w.see("broker/1", "broker-gone", "replica-behind")
+    w.see("cluster/prod", "under-replicated")
+    w.see("source/broker-metrics/broker/1", "signals-missing")
+    found = w.diagnose()
+    assert [(h.cause, str(h.root)) for h in found] == [("broker-down", "broker/1")]
+    assert (entity("source/broker-metrics/broker/1"), "signals-missing") in found[0].explains
+
+
+def test_confidences_of_a_hypothesis_and_its_rivals_do_not_exceed_one() -> None:
+    w = World()
+    w.sink("x")
+    w.see("connector/c/x", "task-failed")
+    w.see("group/connect-x", "commits-stopped", "lag-growing")
+    for h in w.diagnose():
+        assert h.confidence + math.fsum(r.confidence for r in h.rivals) <= 1.0 + 1e-3
+
+
+def test_the_order_in_which_symptoms_arrive_does_not_matter() -> None:
+    def build(order: list[int]) -> list[object]:
+        w = World()
+        for i in range(6):
+            w.group(f"g{i}", leaders=(i % 2 + 1,))
+        for i in order:
+            w.see(f"group/g{i}", "lag-growing")
+        w.see("broker/1", "local-time-high", "latency-high")
+        return list(w.diagnose())
+
+    assert build([0, 1, 2, 4]) == build([4, 2, 1, 0])

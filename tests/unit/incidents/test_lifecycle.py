@@ -1,0 +1,232 @@
+"""The life of incidents on virtual time; each rule by its number."""
+
+from __future__ import annotations
+
+import pytest
+
+from kroute.diagnosis.evidence import Evidence
+from kroute.diagnosis.infer import diagnose
+from kroute.incidents.lifecycle import Lifecycle
+from kroute.incidents.model import Incident
+from kroute.incidents.timing import Timing
+from tests.unit.diagnosis.world import World, entity
+
+TIMING = Timing(settle_ms=30_000, hold_ms=120_000)
+
+
+class Story(World):
+    """A world whose symptoms are kept reported while time moves on by five seconds a step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.life = Lifecycle("prod", self.rows, self.board, self.estate, self.catalogue)
+        self.offset = 0
+        self.told: list[tuple[str, str, str]] = []
+        self.may_open = True
+        self._said: dict[str, tuple[str, ...]] = {}
+
+    def say(self, what: str, *kinds: str) -> None:
+        """From now on these kinds are active on ``what``; none: all healthy."""
+        self._said[what] = kinds
+
+    def run(self, seconds: int) -> None:
+        for _ in range(seconds // 5):
+            self.now += 5_000
+            self.offset += 1
+            for what, kinds in self._said.items():
+                if kinds:
+                    self.see(what, *kinds, since=self.now)
+                else:
+                    for reporter in ("lag",) if what.startswith("group") else ("metrics", "topology", "connect"):
+                        self.well(what, reporter)
+            evidence = Evidence(self.board, self.estate, self.life.episode(), self.changes, self.now)
+            found = diagnose(self.catalogue, self.estate, evidence)
+            self.life.step(self.now, self.offset, found, TIMING, may_open=self.may_open)
+            for inc in self.life.incidents.values():
+                if inc.moment:
+                    self.told.append((inc.moment, inc.cause, str(inc.root)))
+            self.life.finish(self.now, TIMING)
+
+    @property
+    def only(self) -> Incident:
+        (inc,) = self.life.incidents.values()
+        return inc
+
+
+@pytest.fixture
+def story() -> Story:
+    s = Story()
+    s.group("a")
+    s.group("b", topic="clicks", leaders=(2,), coordinator=2)
+    return s
+
+
+def test_i1_a_hypothesis_settles_before_anybody_is_told(story: Story) -> None:
+    story.say("group/a", "lag-growing")
+    story.run(25)
+    assert story.told == []
+    story.run(15)
+    assert story.told == [("opened", "slow-consumer", "group/a")]
+
+
+def test_i1_a_breached_objective_with_a_sure_cause_opens_at_once(story: Story) -> None:
+    story.say("group/a", "lag-growing", "commits-stopped", "group-empty", "objective-breached")
+    story.run(10)
+    assert story.told == [("opened", "stopped-consumer", "group/a")]
+
+
+def test_i2_what_vanishes_while_settling_was_never_an_incident(story: Story) -> None:
+    story.say("group/a", "lag-growing")
+    story.run(20)
+    story.say("group/a")
+    story.run(300)
+    assert story.told == []
+    assert story.life.incidents == {}
+
+
+def test_i3_a_better_cause_revises_the_incident_and_its_id_stays() -> None:
+    story = Story()
+    story.sink("x")
+    story.say("group/connect-x", "lag-growing")
+    story.run(40)
+    first = story.only.id
+    story.say("connector/c/x", "put-latency-high")
+    story.run(20)
+    assert story.told == [
+        ("opened", "slow-consumer", "group/connect-x"),
+        ("revised", "sink-throttled", "connector/c/x"),
+    ]
+    assert story.only.id == first
+
+
+def test_i4_two_incidents_that_turn_out_to_be_one_are_merged_and_the_older_id_stays() -> None:
+    story = Story()
+    for name in ("a", "b"):
+        story.group(name, topic=f"t-{name}", leaders=(1,))
+    story.well("broker/1", "metrics")
+    story.say("group/a", "lag-growing")
+    story.run(60)
+    oldest = story.only.id
+    story.say("group/b", "lag-growing")
+    story.run(60)
+    assert len(story.life.live()) == 2
+    story.say("broker/1", "local-time-high", "latency-high", "request-queue-high")
+    story.run(30)
+    live = story.life.live()
+    assert list(live) == [oldest]
+    assert live[oldest].cause == "broker-storage-pressure"
+    assert [m for m, _, _ in story.told].count("merged") == 1
+    assert len(live[oldest].supersedes) == 1
+
+
+def test_i6_resolved_only_after_the_hold_of_quiet_and_fine_impact(story: Story) -> None:
+    story.say("group/a", "lag-growing", "objective-breached")
+    story.run(60)
+    story.say("group/a", "objective-breached")
+    story.run(300)
+    assert story.only.phase == "recovering"
+    story.say("group/a")
+    story.run(100)
+    assert "resolved" not in [m for m, _, _ in story.told]
+    story.run(30)
+    assert story.told[-1] == ("resolved", "slow-consumer", "group/a")
+
+
+def test_i6_signals_that_stop_never_resolve_an_incident(story: Story) -> None:
+    story.say("group/a", "lag-growing")
+    story.run(60)
+    story._said.clear()
+    story.run(3600)
+    assert [m for m, _, _ in story.told] == ["opened"]
+    assert story.only.phase == "open"
+
+
+def test_i7_symptoms_that_come_back_within_the_hold_are_one_firing_period(story: Story) -> None:
+    for _ in range(3):
+        story.say("group/a", "lag-growing")
+        story.run(60)
+        story.say("group/a")
+        story.run(60)
+    assert [m for m, _, _ in story.told] == ["opened"]
+    assert story.only.flaps == 2
+
+
+def test_i8_the_same_cause_soon_after_resolving_reopens_the_incident(story: Story) -> None:
+    story.say("group/a", "lag-growing")
+    story.run(60)
+    first = story.only.id
+    story.say("group/a")
+    story.run(130)
+    story.say("group/a", "lag-growing")
+    story.run(30)
+    assert [m for m, _, _ in story.told] == ["opened", "resolved", "reopened"]
+    assert story.only.id == first
+
+
+def test_i8_after_the_hold_it_is_a_new_incident(story: Story) -> None:
+    story.say("group/a", "lag-growing")
+    story.run(60)
+    first = story.only.id
+    story.say("group/a")
+    story.run(300)
+    story.say("group/a", "lag-growing")
+    story.run(60)
+    assert [m for m, _, _ in story.told] == ["opened", "resolved", "opened"]
+    assert story.only.id != first
+
+
+def test_i9_a_breached_objective_that_nothing_explains_is_an_incident_of_unknown_cause(story: Story) -> None:
+    story.say("group/a", "objective-breached")
+    story.run(110)
+    assert story.told == []
+    story.see("group/a", "objective-breached", since=story.now - 120_000)
+    story._said.clear()
+    story.run(120)
+    assert story.told == [("opened", "unknown", "group/a")]
+
+
+def test_i10_nothing_opens_before_the_engine_may(story: Story) -> None:
+    story.may_open = False
+    story.say("group/a", "lag-growing", "commits-stopped", "group-empty", "objective-breached")
+    story.run(120)
+    assert story.told == []
+    story.may_open = True
+    story.run(10)
+    assert [m for m, _, _ in story.told] == ["opened"]
+
+
+def test_two_faults_at_once_are_two_incidents(story: Story) -> None:
+    story.say("group/a", "lag-growing")
+    story.say("group/b", "lag-growing", "commits-stopped", "group-empty")
+    story.run(60)
+    assert sorted(story.told) == [("opened", "slow-consumer", "group/a"), ("opened", "stopped-consumer", "group/b")]
+
+
+def test_recovery_is_exact(story: Story) -> None:
+    """Rows loaded into a fresh lifecycle give an equal one, at every step of a life."""
+    story.say("group/a", "lag-growing", "objective-breached")
+    stored: dict[str, bytes] = {}
+    for n in range(80):
+        if n == 20:
+            story.say("group/a")
+        story.run(5)
+        for (table, key), value in story.rows.changed.items():
+            if table == "incidents" and key.startswith("prod|inc|"):
+                if value is None:
+                    stored.pop(key, None)
+                else:
+                    stored[key] = value
+        story.rows.changed.clear()
+        fresh = Lifecycle("prod", story.rows, story.board, story.estate, story.catalogue)
+        for key in sorted(stored):
+            fresh.load(stored[key])
+        for inc in story.life.incidents.values():
+            inc.moment = inc.why = None
+        assert fresh.incidents == story.life.incidents
+        assert fresh.episode() == story.life.episode()
+
+
+def test_what_belongs_to_an_incident_says_who_suffers(story: Story) -> None:
+    story.say("group/a", "lag-growing")
+    story.run(60)
+    assert story.only.affected == (entity("group/a"),)

@@ -119,8 +119,18 @@ class Translator:
         counts = _first(scrape, rule.count, {})
         if counts is None:
             return []
-        grown = {s.key for s, by in self._growth(*counts) if by}
-        return [s for s in rows if tuple(kv for kv in s.key if kv[0] != "quantile") in grown]
+        grown = [s for s, by in self._growth(*counts) if by]
+        # Count and quantile may differ in labels (a count per version): those that both have must agree.
+        by_names: dict[frozenset[str], set[Labels]] = {}
+        names = frozenset(k for s in counts[1] for k in s.labels)
+        out = []
+        for s in rows:
+            shared = names & s.labels.keys() - {"quantile"}
+            if shared not in by_names:
+                by_names[shared] = {tuple(kv for kv in g.key if kv[0] in shared) for g in grown}
+            if tuple(kv for kv in s.key if kv[0] in shared) in by_names[shared]:
+                out.append(s)
+        return out
 
     # -- text ------------------------------------------------------------------------------------------------
 

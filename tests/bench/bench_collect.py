@@ -14,9 +14,11 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import confluent_kafka.admin
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.cimpl import NewTopic
 
 from kroute.collect.aliases import load_aliases
 from kroute.collect.exposition import Translator
@@ -36,10 +38,10 @@ def prepare(bootstrap: str, groups: int, partitions: int, topics: int) -> str:
     stem = f"bench-{uuid.uuid4().hex[:6]}"
     admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 60_000})
     names = [f"{stem}-t{i}" for i in range(topics)]
-    new = [confluent_kafka.admin.NewTopic(n, partitions, 1) for n in names]
+    new = [NewTopic(n, partitions, 1) for n in names]
     for future in admin.create_topics(new, request_timeout=60).values():
         future.result()
-    pending = []
+    pending: list[Any] = []
     for g in range(groups):
         rows = [TopicPartition(names[g % topics], p, 0) for p in range(partitions)]
         request = [ConsumerGroupTopicPartitions(f"{stem}-g{g}", rows)]

@@ -1,0 +1,98 @@
+"""The few questions a worker asks Kafka outside its consumer: what a topic holds, what a group has committed.
+
+Blocking (confluent-kafka, which never joins the group here): call from a thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.cimpl import Message
+
+from kroute.errors import SourceUnreachable
+from kroute.settings import Settings
+
+TIMEOUT_S = 30.0
+
+
+class Span(NamedTuple):
+    """Offsets of one partition: the first record's, and the one after the last."""
+
+    topic: str
+    partition: int
+    start: int
+    end: int
+
+
+@contextmanager
+def consumer(settings: Settings, group: str | None = None) -> Iterator[Consumer]:
+    """A consumer that is assigned by hand; ``group`` only names whose commits are asked for.
+
+    Raises:
+        SourceUnreachable: Kafka gave no answer to what was asked inside.
+    """
+    out = Consumer({
+        **settings.kafka.librdkafka(),
+        "group.id": group or f"{settings.app_id}-reader",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": False,
+        "log_level": 0,
+    })  # fmt: skip
+    try:
+        yield out
+    except KafkaException as e:
+        raise SourceUnreachable(f"Kafka at {settings.kafka.bootstrap}: {e.args[0].str()}") from None
+    finally:
+        out.close()
+
+
+def spans(reader: Consumer, topics: Iterable[str]) -> list[Span]:
+    """Start and end of every partition of ``topics``, by topic and partition."""
+    metadata = reader.list_topics(timeout=TIMEOUT_S)
+    out: list[Span] = []
+    for topic in topics:
+        if topic not in metadata.topics:
+            continue
+        parts = sorted(metadata.topics[topic].partitions)
+        out += [Span(topic, p, *_watermarks(reader, TopicPartition(topic, p))) for p in parts]
+    return out
+
+
+def _watermarks(reader: Consumer, tp: TopicPartition) -> tuple[int, int]:
+    """A partition that was just created, or whose leader moves, is asked again for some seconds."""
+    for wait_s in (0.1, 0.2, 0.5, 1, 2, 4):
+        try:
+            start, end = reader.get_watermark_offsets(tp, timeout=TIMEOUT_S)
+        except KafkaException as e:
+            if e.args[0].name() not in ("NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "UNKNOWN_TOPIC_OR_PART"):
+                raise
+            time.sleep(wait_s)
+        else:
+            return start, end
+    start, end = reader.get_watermark_offsets(tp, timeout=TIMEOUT_S)
+    return start, end
+
+
+def records(reader: Consumer, parts: Iterable[Span]) -> Iterator[Message]:
+    """All records of ``parts``, each partition in order, up to the ends given; waits up to 30 s for a record."""
+    ends = {(s.topic, s.partition): s.end for s in parts if s.start < s.end}
+    if not ends:
+        return
+    reader.assign([TopicPartition(s.topic, s.partition, s.start) for s in parts if s.start < s.end])
+    positions: dict[tuple[str, int], int] = {}
+    while ends:
+        message = reader.poll(1.0)
+        if message is not None and message.error() is None:
+            where = (message.topic(), message.partition())
+            if (message.offset() or 0) < ends.get(where, 0):
+                yield message
+        elif message is not None:
+            raise KafkaException(message.error())
+        # Compaction and transaction markers leave offsets without records: the position tells, not the last record.
+        positions = {(t.topic, t.partition): t.offset or -1 for t in reader.position([TopicPartition(*w) for w in ends])}
+        ends = {w: end for w, end in ends.items() if positions.get(w, -1) < end}

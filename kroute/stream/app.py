@@ -1,0 +1,244 @@
+"""The Faust app of a worker: its settings, its agents, and when work may flow.
+
+``create_app`` builds one; ``faust -A kroute.stream.app worker`` finds one built from the environment under ``app``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from faust.types import TP
+from prometheus_client import REGISTRY
+
+from kroute import settings as settings_module
+from kroute.contracts.topics import SIGNALS, STATES
+from kroute.settings import Kafka, Settings
+from kroute.stream import consumer as holding
+from kroute.stream import metrics, placement
+from kroute.stream.correlate import Correlate, EngineLike
+from kroute.stream.gate import StateGate
+from kroute.stream.ingest import Ingest
+from kroute.stream.process import Datadir, Watchdog
+from kroute.stream.tables import Tables
+from kroute.stream.topics import create_topics, input_topics, realms
+from kroute.stream.web import Web
+
+log = logging.getLogger(__name__)
+SESSION_S = 10.0
+HEARTBEAT_S = 3.0
+REQUEST_S = 60.0
+TICK_S = 1.0
+
+
+class NoWeb(BootStrategy):
+    """Without Faust's own web server, which shows table data and binds port 6066."""
+
+    enable_web = False
+
+
+class App(faust.App):
+    """Faust's app with kroute's parts hung in at the points where work may begin and must end."""
+
+    BootStrategy = NoWeb
+    consumer: Any
+    logger = logging.getLogger("faust.app")
+    settings: Settings
+    ingest: Ingest
+    correlate: Correlate
+    gate: StateGate
+    watchdog: Watchdog
+    datadir: Datadir
+    web_service: Web
+
+    def _new_transport(self) -> Any:
+        return holding.transport(self)
+
+    prepared = False
+
+    def prepare(self) -> None:
+        """Everything that can fail happens before anything is read. Blocks; once.
+
+        Raises:
+            StateError: topics, stored rows or the datadir do not fit.
+            SourceUnreachable: Kafka gave no answer.
+        """
+        create_topics(self.settings)
+        discarded = self.datadir.open()
+        metrics.STORE_DISCARDED.set(discarded)
+        if discarded:
+            log.warning("the last stop was not clean: the local store is thrown away, state comes from the changelogs")
+        self.ingest.placed(placement.read(self.settings))
+        self.gate.note_ends()
+        self.prepared = True
+
+    async def on_first_start(self) -> None:
+        """Prepare, then begin to serve ``/ready``."""
+        if not self.prepared:
+            await asyncio.to_thread(self.prepare)
+        self.consumer.held = frozenset(self.settings.names.full(t) for t in SIGNALS)
+        await super().on_first_start()
+        await self.add_runtime_dependency(self.web_service)
+        self.watchdog.start()
+
+    async def on_started(self) -> None:
+        """Recovery is over."""
+        self.add_future(self.gate.wait())
+        await super().on_started()
+
+    def not_ready(self) -> str | None:
+        """Why this worker is not ready; None where it is."""
+        if self.rebalancing:
+            return "rebalancing"
+        if not self.tables.actives_ready:
+            return "recovering tables"
+        if not self.gate.is_open:
+            return "waiting for state inputs"
+        return None
+
+    def release_signals(self) -> None:
+        """The state inputs are read."""
+        self.consumer.held = frozenset()
+
+    def on_rebalance_end(self) -> None:
+        """Faust has sought the start of each partition and lets records flow: work may begin."""
+        super().on_rebalance_end()
+        committed = self.consumer._committed_offset
+        mine = [tp for tp in self.consumer.assignment() if tp.topic in self.ingest.topics]
+        self.ingest.assigned({TP(*tp): committed.get(tp) or 0 for tp in mine})
+        self.ingest.flow.open()
+        self.correlate.flow.open()
+
+    async def drain(self, *_: Any, **__: Any) -> None:
+        """Let the work in flight finish, begin none, and commit where it stands."""
+        await self.ingest.flow.close()
+        await self.correlate.flow.close()
+        await self.ingest.commit()
+
+    async def on_stop(self) -> None:
+        """Drain before the consumer and the stores are closed."""
+        if self.consumer.started:
+            await self.drain()
+        await super().on_stop()
+
+    async def on_shutdown(self) -> None:
+        """All is closed; the local store may be used again unless something went wrong."""
+        await super().on_shutdown()
+        self.watchdog.stop()
+        self.datadir.close(clean=self.crash_reason is None)
+
+
+def create_app(settings: Settings, engine: EngineLike | None = None, *, accept_gap: bool = False) -> App:
+    """The app of one worker.
+
+    ``engine`` defaults to ``kroute.engine.build(settings)``. ``accept_gap``: go on where retention deleted facts
+    that were not applied. Nothing is read or written before the app starts.
+
+    Raises:
+        ConfigError, BadFile: a setting or a file of the catalogue cannot be used.
+    """
+    if engine is None:
+        from kroute.engine import build  # noqa: PLC0415  (tests bring an engine of their own)
+
+        engine = build(settings)
+    names = input_topics(settings, realms())
+    full = settings.names.full
+    app = App(settings.app_id, **_conf(settings))
+    app.settings = settings
+    app.datadir = Datadir(Path(settings.datadir), Path(app.conf.tabledir))
+    app.watchdog = Watchdog(SESSION_S / 2)
+    tables = Tables(app, settings.facts_partitions)
+    app.ingest = Ingest(app, settings, names)
+    app.correlate = Correlate(app, settings, engine, tables, app.watchdog, accept_gap=accept_gap)
+    states = tuple(n for n in names if settings.names.short(n) in STATES)
+    signals = tuple(n for n in names if settings.names.short(n) in SIGNALS)
+    app.gate = StateGate(settings, states, lambda: app.ingest.positions, app.release_signals)
+    app.web_service = Web(settings.web_host, settings.web_port, app.not_ready)
+    tables.by_name["journal"].on_recover(app.correlate.recover)
+    app.on_partitions_revoked.connect(app.drain, weak=False)
+
+    def topic(*topics: str, maxsize: int) -> Any:
+        # No acks: Faust commits past records that a rebalance cancelled. Positions are committed by ingest, and the
+        # journal holds that of facts.
+        raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+        return app.topic(*topics, **raw, acks=False, allow_empty=True, maxsize=maxsize)
+
+    app.agent(topic(*states, maxsize=1000), name="ingest-states", concurrency=1)(app.ingest.run)
+    app.agent(topic(*signals, maxsize=2000), name="ingest-signals", concurrency=1)(app.ingest.run)
+    app.agent(topic(full("facts"), maxsize=32), name="correlate", concurrency=1)(app.correlate.run)
+
+    @app.timer(interval=TICK_S, name="progress")  # type: ignore[untyped-decorator]
+    async def tick() -> None:
+        await app.ingest.tick()
+        await app.correlate.commit()
+
+    REGISTRY.register(metrics.FaustFigures(app))
+    return app
+
+
+def _conf(settings: Settings) -> dict[str, Any]:
+    host = socket.gethostname()
+    return {
+        "broker": ";".join(f"kafka://{address.strip()}" for address in settings.kafka.bootstrap.split(",")),
+        "broker_credentials": credentials(settings.kafka),
+        "broker_session_timeout": SESSION_S,
+        "broker_heartbeat_interval": HEARTBEAT_S,
+        "broker_request_timeout": REQUEST_S,
+        "broker_max_poll_records": 500,
+        "consumer_auto_offset_reset": "earliest",
+        # A record larger than this is still returned, alone (KIP-74): 16 MiB inputs pass, memory stays bounded.
+        "consumer_max_fetch_size": 4 * 1024 * 1024,
+        "producer_acks": -1,
+        "producer_linger": 0.005,
+        # One batch per partition and request: rows of a unit must not queue behind each other.
+        "producer_max_batch_size": 900_000,
+        "producer_max_request_size": 1_000_000,
+        "producer_request_timeout": REQUEST_S,
+        "processing_guarantee": "at_least_once",
+        "store": "rocksdb://",
+        "datadir": str(Path(settings.datadir).absolute()),
+        "table_standby_replicas": 0,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "topic_partitions": settings.facts_partitions,
+        "stream_wait_empty": False,
+        "stream_recovery_delay": 0.0,
+        "web_enabled": False,
+        # Faust tells members apart by this address; nothing listens there.
+        "canonical_url": f"http://{host}-{os.getpid()}:{settings.web_port or 1}",
+        "worker_redirect_stdouts": False,
+    }
+
+
+def credentials(kafka: Kafka) -> Any:
+    """Faust's credentials for a cluster; None for PLAINTEXT."""
+    protocol = kafka.security_protocol
+    context = None
+    if protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=kafka.ssl_cafile)
+        if kafka.ssl_certfile:
+            context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile)
+    if protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            mechanism=kafka.sasl_mechanism, username=kafka.username, password=kafka.password, ssl_context=context
+        )
+    return None if context is None else faust.SSLCredentials(context)
+
+
+def __getattr__(name: str) -> Any:
+    """``app``, built from the environment when it is first asked for."""
+    if name == "app":
+        import uvloop  # noqa: PLC0415  (only where this module is the program)
+
+        uvloop.install()
+        built = create_app(settings_module.load())
+        globals()["app"] = built
+        return built
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

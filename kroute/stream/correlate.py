@@ -1,0 +1,245 @@
+"""One record of facts is one unit of work, committed as a group: journal, rows, alerts, in that order.
+
+The position lives in the journal. At recovery the newest journal unit is written once more, and reading begins at
+its offset + 1. Any other offset, and any failed write, ends the process: starting again is the one recovery path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import faust
+import msgspec
+from faust.types import TP
+
+from kroute.contracts.alerts import Alert
+from kroute.contracts.facts import Envelope
+from kroute.errors import StateError
+from kroute.settings import Settings
+from kroute.stream import journal, metrics
+from kroute.stream.flow import Flow
+from kroute.stream.process import EXIT_STATE, Watchdog, die
+from kroute.stream.tables import Tables
+
+log = logging.getLogger(__name__)
+EMPTY = Envelope()
+
+
+class EffectsLike(Protocol):
+    """What correlate needs of ``kroute.engine.Effects``."""
+
+    @property
+    def rows(self) -> Mapping[tuple[str, str], bytes | None]:
+        """(table, key) → value, None to delete."""
+
+    @property
+    def alerts(self) -> Sequence[Alert]:
+        """Records for routed-alerts, in order."""
+
+
+class State(Protocol):
+    """What correlate needs of ``kroute.engine.PartitionState``."""
+
+    def load(self, table: str, key: str, value: bytes) -> None:
+        """One stored row."""
+
+    def loaded(self) -> None:
+        """All rows are in."""
+
+    def step(self, offset: int, envelope: Envelope) -> EffectsLike:
+        """Apply one record of facts."""
+
+
+class EngineLike(Protocol):
+    """What correlate needs of ``kroute.engine.Engine``."""
+
+    def new_state(self, partition: int) -> State:
+        """An empty state for one facts partition."""
+
+
+class Held:
+    """A facts partition this worker owns: its state, and the newest durable offset (-1: none)."""
+
+    def __init__(self, state: State, offset: int) -> None:
+        self.state = state
+        self.offset = offset
+
+
+class Correlate:
+    """Applies facts to the engine and makes the effects durable."""
+
+    def __init__(
+        self, app: faust.App, settings: Settings, engine: EngineLike, tables: Tables, watchdog: Watchdog, *, accept_gap: bool
+    ) -> None:
+        self._app: Any = app
+        self._engine = engine
+        self._tables = tables
+        self._watchdog = watchdog
+        self._accept_gap = accept_gap
+        self.topic = settings.names.full("facts")
+        self._alerts_topic = settings.names.full("routed-alerts")
+        self._decode = msgspec.json.Decoder(Envelope).decode
+        self._recovering = asyncio.Lock()
+        self.flow = Flow()
+        self.held: dict[int, Held] = {}
+
+    # -- the flow --------------------------------------------------------------------------------------------
+
+    async def run(self, stream: Any) -> None:
+        """Body of the agent on facts."""
+        async for event in stream.events():
+            await self.flow.through(partial(self._unit, event.message))
+
+    async def _unit(self, message: Any) -> None:
+        if message.generation_id != self._app.consumer_generation_id:
+            return  # read before a rebalance; it is read again by whoever owns the partition now
+        p, offset = message.partition, message.offset
+        held = self.held.get(p)
+        expected = None if held is None else held.offset + 1
+        if held is None or offset != expected:
+            die(f"{self.topic}[{p}] gave offset {offset}, expected {expected}: starting again from the journal")
+        self._watchdog.begin()
+        try:
+            began = time.perf_counter()
+            envelope = self._envelope(p, offset, message.value)
+            effects = held.state.step(offset, envelope)
+            stepped = time.perf_counter()
+            await self._write_journal(p, offset, effects.rows, effects.alerts)
+            await self._write_effects(p, offset, effects.rows, effects.alerts)
+        except Exception as e:
+            die(f"{self.topic}[{p}] offset {offset} could not be applied: {e!r}", error=e)
+        held.offset = offset
+        self._watchdog.end()
+        partition = str(p)
+        metrics.STEP.observe(stepped - began)
+        metrics.COMMIT.observe(time.perf_counter() - stepped)
+        metrics.UNITS.labels(partition).inc()
+        metrics.FACTS.labels(partition).inc(len(envelope.facts))
+        metrics.OFFSET.labels(partition).set(offset)
+
+    def _envelope(self, p: int, offset: int, value: bytes | None) -> Envelope:
+        try:
+            envelope = self._decode(value or b"")
+        except (msgspec.DecodeError, msgspec.ValidationError) as e:
+            log.warning("%s[%d] offset %d is not an envelope and is passed over: %s", self.topic, p, offset, e)
+            metrics.UNREADABLE.inc()
+            return EMPTY
+        if envelope.v > 1:
+            raise StateError(f"{self.topic}[{p}] offset {offset} has version {envelope.v}: run the newer kroute that wrote it")
+        return envelope
+
+    async def _write_journal(
+        self, p: int, offset: int, rows: Mapping[tuple[str, str], bytes | None], alerts: Iterable[Alert]
+    ) -> None:
+        """The unit, committed by its last row: that one is sent when the others are durable."""
+        *parts, head = journal.encode(offset, rows, alerts)
+        for part in (parts, [head]):
+            if part:
+                self._watchdog.check()
+                await self._tables.write(p, offset, (("journal", key, value) for key, value in part))
+
+    async def _write_effects(
+        self, p: int, offset: int, rows: Mapping[tuple[str, str], bytes | None], alerts: Iterable[Alert]
+    ) -> None:
+        if rows:
+            self._watchdog.check()
+            await self._tables.write(p, offset, ((table, key, value) for (table, key), value in rows.items()))
+        if alerts:
+            self._watchdog.check()
+            send = self._app.producer.send
+            acks = [await send(self._alerts_topic, a.key.encode(), a.value, None, None, list(a.headers)) for a in alerts]
+            await asyncio.gather(*acks)
+            metrics.ALERTS.inc(len(acks))
+
+    async def commit(self) -> None:
+        """Commit the durable offsets: the group's lag is then true. Where reading begins is told by the journal alone."""
+        positions = {TP(self.topic, p): h.offset + 1 for p, h in self.held.items()}
+        if self.flow.is_open and positions:
+            await self._app.consumer._commit(positions)
+
+    # -- recovery --------------------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Called by Faust when the tables are recovered, before it seeks; whatever goes wrong ends the process."""
+        generation = self._app.consumer_generation_id
+        async with self._recovering:
+            try:
+                await self._recover(generation)
+            except StateError as e:
+                die(str(e), code=EXIT_STATE)
+            except Exception as e:
+                if generation == self._app.consumer_generation_id:
+                    die(f"recovery failed: {e!r}", error=e)
+                log.warning("recovery was overtaken by another rebalance: %r", e)
+
+    async def _recover(self, generation: int) -> None:
+        app = self._app
+        partitions = sorted(tp.partition for tp in app.consumer.assignment() if tp.topic == self.topic)
+        self.held = {p: h for p, h in self.held.items() if p in partitions}
+        if not partitions:
+            return
+        tps = [TP(self.topic, p) for p in partitions]
+        earliest = await app.consumer.earliest_offsets(*tps)
+        ends = await app.consumer.highwaters(*tps)
+        for p in partitions:
+            if generation != app.consumer_generation_id:
+                return
+            unit = journal.decode(dict(self._tables.by_name["journal"].stored(p)))
+            offset = -1 if unit is None else unit.offset
+            held = self.held.get(p)
+            if held is None or held.offset != offset:
+                if unit is not None:
+                    await self._write_effects(p, offset, unit.rows, unit.alerts)
+                held = self.held[p] = Held(self._load(p), offset)
+            self._check_gap(held, p, earliest[TP(self.topic, p)], ends[TP(self.topic, p)], begun=unit is not None)
+            log.info("%s[%d]: state is at offset %d", self.topic, p, held.offset)
+        if generation != app.consumer_generation_id:
+            return
+        positions = {TP(self.topic, p): self.held[p].offset + 1 for p in partitions}
+        if not await app.consumer._commit(positions) and generation == app.consumer_generation_id:
+            die(f"the position of {self.topic} could not be set to {positions}")
+
+    def _load(self, p: int) -> State:
+        began = time.perf_counter()
+        state = self._engine.new_state(p)
+        n = 0
+        for name, table in self._tables.by_name.items():
+            if name != "journal":
+                for key, value in table.stored(p):
+                    state.load(name, key, value)
+                    n += 1
+        state.loaded()
+        metrics.LOADED.labels(str(p)).set(n)
+        log.info("%s[%d]: %d rows loaded in %.2f s", self.topic, p, n, time.perf_counter() - began)
+        return state
+
+    def _check_gap(self, held: Held, p: int, earliest: int, end: int, *, begun: bool) -> None:
+        """Facts between the journal and the log's start were deleted before they were applied.
+
+        Raises:
+            StateError: unless the operator accepted the gap, or nothing was applied before.
+        """
+        following = held.offset + 1
+        if earliest <= following <= end:
+            metrics.GAP.labels(str(p)).set(0)
+            return
+        missing = earliest - following if following < earliest else following - end
+        metrics.GAP.labels(str(p)).set(missing)
+        what = (
+            f"{missing} facts were deleted by retention before they were applied"
+            if following < earliest
+            else "the topic was deleted and made again"
+        )
+        problem = f"{self.topic}[{p}]: the state is at offset {held.offset}, the log holds {earliest} to {end}: {what}"
+        if begun and not self._accept_gap:
+            raise StateError(
+                f"{problem}. Start once with --accept-gap to go on from {earliest} (incidents may have missed their end), "
+                f"or stop all workers and delete the changelogs to begin with empty state"
+            )
+        log.warning("%s; going on from %d", problem, earliest)
+        held.offset = earliest - 1

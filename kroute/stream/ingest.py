@@ -1,0 +1,201 @@
+"""Input topics → facts. No tables: a batch is validated, sent as envelopes, awaited, and only then its position moves.
+
+Offsets are not acked through Faust, which can commit past a record that a rebalance cancelled: the position of
+each input partition is kept here, moves when the sends are confirmed, and is committed each second, when
+partitions are revoked, and at a stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import faust
+from faust.types import TP
+
+from kroute.errors import BadMessage
+from kroute.settings import Settings
+from kroute.stream import metrics
+from kroute.stream.flow import Flow
+from kroute.stream.forward import Forwarder, Record, dead_letter, envelopes, progress
+from kroute.stream.placement import Placement
+from kroute.stream.process import die
+
+log = logging.getLogger(__name__)
+TAKE = 500
+WITHIN_S = 0.05
+
+
+class BrokerClock:
+    """A time that the broker's clock has certainly passed, whatever this machine's clock says.
+
+    Facts have broker append times; the newest one known, plus the time since its ack came, is never ahead.
+    """
+
+    def __init__(self) -> None:
+        self._anchor: float | None = None
+
+    def saw(self, append_ms: float, at_s: float) -> None:
+        """An ack with this append time came at ``at_s`` (monotonic seconds)."""
+        anchor = append_ms - at_s * 1000
+        self._anchor = anchor if self._anchor is None else max(self._anchor, anchor)
+
+    def now_ms(self, at_s: float) -> int | None:
+        """Epoch ms at monotonic ``at_s``; None before the first ack."""
+        return None if self._anchor is None else int(self._anchor + at_s * 1000)
+
+
+class Ingest:
+    """Forwards input records and tells how far each input partition is read."""
+
+    def __init__(self, app: faust.App, settings: Settings, topics: Sequence[str]) -> None:
+        self._app: Any = app
+        self._partitions = range(settings.facts_partitions)
+        self._facts = settings.names.full("facts")
+        self._dead_letters = settings.names.full("dead-letter")
+        self._placements = settings.names.full("placement")
+        self._forwarder = Forwarder(settings)
+        self.topics = frozenset(topics)
+        self.flow = Flow()
+        self.clock = BrokerClock()
+        self.placement = Placement({}, settings.facts_partitions, self._store_placement)
+        self.positions: dict[TP, int] = {}
+        """Next offset of each assigned input partition; all before it is confirmed in facts or the dead letters."""
+        self.reached: dict[TP, int] = {}
+        """Append time (epoch ms) up to which each input partition is confirmed."""
+        self._committed: dict[TP, int] = {}
+        self._suspected: dict[TP, tuple[int, int, int]] = {}
+
+    def placed(self, rows: dict[str, int]) -> None:
+        """The placement topic is read."""
+        self.placement = Placement(rows, len(self._partitions), self._store_placement)
+
+    def assigned(self, committed: dict[TP, int]) -> None:
+        """After a rebalance: partitions assigned to this worker and where reading begins."""
+        self.positions = committed
+        self._committed = dict(committed)
+        self.reached = {tp: ts for tp, ts in self.reached.items() if tp in committed}
+        self._suspected.clear()
+        self._app.consumer.handed.clear()
+
+    # -- records ---------------------------------------------------------------------------------------------
+
+    async def run(self, stream: Any) -> None:
+        """Body of the agents on input topics."""
+        async for events in stream.take_events(TAKE, within=WITHIN_S):
+            await self.flow.through(partial(self._batch, [e.message for e in events]))
+
+    async def _batch(self, messages: Sequence[Any]) -> None:
+        generation = self._app.consumer_generation_id
+        # What was read before a rebalance is read again, by whoever owns the partition now.
+        messages = [m for m in messages if m.generation_id == generation]
+        try:
+            await self._forward(messages)
+        except Exception as e:
+            die(f"input records could not be forwarded to {self._facts}: {e!r}", error=e)
+        for m in messages:
+            tp = TP(m.topic, m.partition)
+            self.positions[tp] = m.offset + 1
+            self.reached[tp] = max(self.reached.get(tp, 0), round(m.timestamp * 1000))
+
+    async def _forward(self, messages: Sequence[Any]) -> None:
+        by_partition: dict[int, list[bytes]] = {p: [] for p in self._partitions}
+        letters: list[bytes] = []
+        for m in messages:
+            record = Record(m.topic, m.partition, m.offset, round(m.timestamp * 1000), m.key, m.value)
+            try:
+                addressed = self._forwarder.forward(record)
+            except BadMessage as e:
+                letters.append(dead_letter(record, e, int(time.time() * 1000)))
+                metrics.REJECTED.labels(m.topic, e.reason).inc()
+                continue
+            if addressed is None:
+                metrics.OWN.labels(m.topic).inc()
+                continue
+            if addressed.domain is None:
+                targets: Iterable[int] = self._partitions
+            else:
+                p = self.placement.known(addressed.domain)
+                targets = (await self.placement.place(addressed.domain) if p is None else p,)
+            for p in targets:
+                by_partition[p].append(addressed.fact)
+            metrics.FORWARDED.labels(m.topic).inc()
+        await self._send(by_partition, letters)
+
+    async def _send(self, by_partition: dict[int, list[bytes]], letters: Sequence[bytes] = ()) -> None:
+        send = self._app.producer.send
+        acks = [
+            await send(self._facts, None, value, p, None, None) for p, facts in by_partition.items() for value in envelopes(facts)
+        ]
+        acks += [await send(self._dead_letters, None, letter, None, None, None) for letter in letters]
+        for ack in await asyncio.gather(*acks):
+            if ack.timestamp is not None and ack.timestamp_type == 1:
+                self.clock.saw(ack.timestamp, time.monotonic())
+
+    async def _store_placement(self, key: bytes, value: bytes) -> None:
+        await (await self._app.producer.send(self._placements, key, value, None, None, None))
+        log.info("domain %s is placed in partition %s of %s", key.decode(), value.decode(), self._facts)
+
+    # -- progress and positions ------------------------------------------------------------------------------
+
+    async def tick(self) -> None:
+        """Each second: tell how far the input partitions are read, and commit their positions."""
+        if self.flow.is_open:
+            generation = self._app.consumer_generation_id
+            try:
+                await self.flow.through(self._tell)
+                await self.commit()
+            except Exception as e:
+                if generation == self._app.consumer_generation_id and not self._app.should_stop:
+                    die(f"progress could not be told: {e!r}", error=e)
+
+    async def _tell(self) -> None:
+        consumer = self._app.consumer
+        tps = sorted(self.positions)
+        if not tps:
+            return
+        now = self.clock.now_ms(time.monotonic())
+        if now is None:  # the first ack tells the broker's time
+            await (await self._app.producer.send(self._facts, None, b'{"facts":[]}', self._partitions[0], None, None))
+        ends = await consumer.highwaters(*tps)
+        if now is not None:
+            for tp in await self._at_end(tps, ends, now):
+                self.reached[tp] = max(self.reached.get(tp, 0), now)
+        of = sum(consumer.topic_partitions(t) or 0 for t in self.topics)
+        facts = [
+            progress(tp.topic, tp.partition, self.positions[tp] - 1, self.reached[tp], of) for tp in tps if tp in self.reached
+        ]
+        for tp, ts in self.reached.items():
+            metrics.REACHED.labels(tp.topic, str(tp.partition)).set(ts / 1000)
+        await self._send(dict.fromkeys(self._partitions, facts))
+
+    async def _at_end(self, tps: Sequence[TP], ends: dict[TP, int], now: int) -> list[TP]:
+        """Partitions whose every record appended before ``now`` is confirmed; ``now`` was taken before ``ends``."""
+        consumer = self._app.consumer
+        behind = [tp for tp in tps if self.positions[tp] < ends[tp]]
+        earliest = await consumer.earliest_offsets(*behind) if behind else {}
+        for tp in behind:
+            if earliest[tp] >= ends[tp]:  # retention emptied it
+                self.positions[tp] = max(self.positions[tp], ends[tp])
+                continue
+            # The last offsets may hold no record. Then the consumer stands at the end, and after one more fetch
+            # there is nothing that it handed out and that is not confirmed.
+            suspected = self._suspected.pop(tp, None)
+            if suspected is not None and consumer.fetches > suspected[1] and self.positions[tp] >= consumer.handed.get(tp, 0):
+                self.positions[tp] = max(self.positions[tp], suspected[0])
+                self.reached[tp] = max(self.reached.get(tp, 0), suspected[2])
+            elif self.positions[tp] >= consumer.handed.get(tp, 0):
+                position = await consumer.position(tp)
+                if position is not None and position >= ends[tp]:
+                    self._suspected[tp] = (ends[tp], consumer.fetches, now)
+        return [tp for tp in tps if self.positions[tp] >= ends[tp]]
+
+    async def commit(self) -> None:
+        """Commit the positions that moved."""
+        moved = {tp: o for tp, o in self.positions.items() if self._committed.get(tp) != o}
+        if moved and await self._app.consumer._commit(moved):
+            self._committed.update(moved)

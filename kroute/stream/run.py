@@ -1,0 +1,42 @@
+"""Runs a worker in this process until SIGTERM or SIGINT: the ``faust worker`` program, without its options."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import faust
+import uvloop
+
+from kroute.settings import Settings
+from kroute.stream.app import create_app
+from kroute.stream.correlate import EngineLike
+from kroute.stream.process import die
+
+FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def run(settings: Settings, engine: EngineLike | None = None, *, accept_gap: bool = False, verbose: bool = False) -> None:
+    """Create the topics, start, and serve until a signal; then drain and return.
+
+    Raises:
+        KrouteError: settings, topics or stored state cannot be used.
+    """
+    set_up_logging(verbose=verbose)
+    uvloop.install()
+    app = create_app(settings, engine, accept_gap=accept_gap)
+    app.prepare()
+    worker = faust.Worker(app, loglevel="INFO", override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.spinner = None
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as e:
+        if e.code or app.crash_reason is not None:
+            die(f"the worker could not go on: {app.crash_reason!r}")
+
+
+def set_up_logging(*, verbose: bool) -> None:
+    """One readable line per event on stderr; Faust's and aiokafka's own lines only where they warn."""
+    logging.basicConfig(level=logging.INFO, format=FORMAT, stream=sys.stderr, force=True)
+    for name in ("faust", "aiokafka", "mode"):
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)

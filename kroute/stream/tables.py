@@ -1,0 +1,118 @@
+"""Tables whose rows are durable when a write returns.
+
+Faust's own ``table[key] = value`` drops the changelog's delivery future and takes the partition of the current
+event. Here a write names its partition, is awaited, and carries the facts offset it belongs to as a header, so
+that a consistent snapshot at an offset can be read from the changelogs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from typing import Any, NoReturn
+
+import faust
+from faust.types import TP
+
+from kroute.contracts.topics import TABLES
+from kroute.errors import StateError
+from kroute.stream import metrics
+
+OFFSET_HEADER = "facts-offset"
+MAX_ROW = 512 * 1024
+STORE_OPTIONS: Mapping[str, Any] = {
+    "driver": "rocksdict",
+    # One database per table and partition: Faust's defaults (2 GiB cache, 3 × 64 MiB memtables) are per database.
+    "block_cache_size": 32 * 1024 * 1024,
+    "write_buffer_size": 8 * 1024 * 1024,
+    "max_write_buffer_number": 2,
+    "max_open_files": 128,
+}
+
+
+def stored_key(partition: int, key: str) -> bytes:
+    """The key in store and changelog: begins with the partition, because the store's key index spans partitions."""
+    return f"{partition}|{key}".encode()
+
+
+def engine_key(stored: bytes) -> str:
+    """The inverse of ``stored_key``."""
+    return stored.decode().partition("|")[2]
+
+
+class RowTable(faust.Table[bytes, bytes]):
+    """A changelog-backed table, written only through ``Tables.write``."""
+
+    logger = logging.getLogger("faust.tables")
+
+    def on_key_set(self, key: Any, value: Any) -> NoReturn:
+        """Refuse the unawaited path."""
+        raise RuntimeError("rows are written through Tables.write, which awaits the changelog")
+
+    def on_key_del(self, key: Any) -> NoReturn:
+        """Refuse the unawaited path."""
+        raise RuntimeError("rows are deleted through Tables.write, which awaits the changelog")
+
+    def stored(self, partition: int) -> Iterator[tuple[str, bytes]]:
+        """Rows of one partition in the local store, by engine key."""
+        store: Any = self.data
+        for key, value in store._db_for_partition(partition).items():
+            if key != store.offset_key:
+                yield engine_key(key), value
+
+    def apply(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], newest: int) -> None:
+        """Bring the local store up to changelog offset ``newest``."""
+        store: Any = self.data
+        db = store._db_for_partition(partition)
+        for key, value in rows:
+            if value is None:
+                db.delete(key)
+            else:
+                db.put(key, value)
+        store.set_persisted_offset(TP(self.changelog_topic_name, partition), newest)
+
+
+class Tables:
+    """All tables of the app, and the one way to write to them."""
+
+    def __init__(self, app: faust.App, partitions: int) -> None:
+        self._app = app
+        self.by_name: dict[str, RowTable] = {}
+        for name in TABLES:
+            table = RowTable(
+                app,
+                name=name,
+                key_type=bytes,
+                value_type=bytes,
+                partitions=partitions,
+                options=dict(STORE_OPTIONS),  # Faust takes keys out of it
+                recovery_buffer_size=200,
+            )
+            app.tables.add(table)
+            self.by_name[name] = table
+
+    async def write(self, partition: int, offset: int, rows: Iterable[tuple[str, str, bytes | None]]) -> None:
+        """Write rows (table, engine key, value or None to delete) in order; returns when all are durable.
+
+        The local store follows the changelog, never the other way: it is not ahead after a stop.
+
+        Raises:
+            StateError: a row is larger than 512 KiB.
+            KafkaError: the changelog did not take a row.
+        """
+        send = self._app.producer.send
+        headers = [(OFFSET_HEADER, offset.to_bytes(8, "big", signed=True))]
+        written: dict[str, list[tuple[bytes, bytes | None]]] = {}
+        acks: dict[str, list[Awaitable[Any]]] = {}
+        for name, key, value in rows:
+            if value is not None and len(value) > MAX_ROW:
+                raise StateError(f"row {key} of table {name} has {len(value)} bytes; at most {MAX_ROW} can be stored")
+            table = self.by_name[name]
+            raw = stored_key(partition, key)
+            acks.setdefault(name, []).append(await send(table.changelog_topic_name, raw, value, partition, None, headers))
+            written.setdefault(name, []).append((raw, value))
+        for name, futures in acks.items():
+            newest = max(ack.offset for ack in await asyncio.gather(*futures))
+            self.by_name[name].apply(partition, written[name], newest)
+            metrics.ROWS.labels(name).inc(len(futures))

@@ -18,6 +18,7 @@ _STEP_S = 0.05
 _STOP_S = 20.0
 _COMMIT_S = 1.0
 _QUIET = {"log_level": 0}
+_NO_COORDINATOR_YET = ("COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR", "COORDINATOR_LOAD_IN_PROGRESS")
 
 
 class _Paced:
@@ -246,10 +247,15 @@ def create_topics(bootstrap: str, topics: Mapping[str, int], replicas: int = 1) 
 
 
 def group_lag(bootstrap: str, group: str) -> dict[tuple[str, int], int]:
-    """Records behind per (topic, partition) that the group has committed; empty where it has committed nothing."""
+    """Records behind per (topic, partition) that the group has committed; empty where nothing is known (yet)."""
     admin = AdminClient({"bootstrap.servers": bootstrap, **_QUIET})
-    committed = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(30).topic_partitions or []
-    at = {(p.topic, p.partition): p.offset for p in committed if p.error is None and p.offset >= 0}
+    try:
+        committed = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(30).topic_partitions
+    except KafkaException as e:
+        if e.args[0].name() in _NO_COORDINATOR_YET:
+            return {}
+        raise
+    at = {(p.topic, p.partition): p.offset for p in committed or () if p.error is None and p.offset >= 0}
     if not at:
         return {}
     latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]

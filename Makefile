@@ -1,0 +1,48 @@
+# Everything a newcomer needs: `make run` and `make test`. Only Python 3.11 or later and make have to be there.
+PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3))
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup run test lint unit kafka bench lock clean
+
+help:
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+setup: $(READY) ## a virtual environment with the locked dependencies
+
+$(READY): deploy/requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "kroute needs Python 3.11 or later; found $$($(PYTHON) --version). Set PYTHON=…"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+run: setup ## start a local Kafka, worker, collector and a demo estate; show a fault become a routed alert
+	$(BIN)/kroute up
+
+test: setup ## linters, types and every test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+lint: setup ## linters and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: setup ## tests that need no broker
+	$(BIN)/pytest tests/unit tests/test_cases.py
+
+kafka: setup ## tests on a real Kafka and Connect
+	$(BIN)/pytest tests/kafka
+
+bench: setup ## every benchmark; figures, not tests
+	for b in tests/bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+lock: ## resolve the dependencies anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --extra dev --output-file deploy/requirements.lock pyproject.toml
+
+clean: ## remove what was built and stored here
+	rm -rf $(VENV) .kroute .mypy_cache .ruff_cache .pytest_cache .hypothesis

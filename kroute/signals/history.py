@@ -1,0 +1,141 @@
+"""History of log end offsets of one topic: when was the log end at this offset?
+
+64 points, the newest ``DENSE`` as they were polled, older ones thinned geometrically back to over a week, so that
+"three hours behind" can be told as well as "ten seconds behind". Times are shared by the topic's partitions: 8 bytes
+per point and partition. Interpolating time lag from end offsets: as kafka-lag-exporter does.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+POINTS = 64
+DENSE = 20
+"""This many newest points are never thinned."""
+KEEP_MS = 8 * 86_400_000
+UNKNOWN = -1
+
+EXACT, ESTIMATE, AT_LEAST = 0, 1, 2
+BOUNDS = ("exact", "estimate", "at-least")
+
+
+class EndHistory:
+    """Points (time in ms, log end offset per partition id), oldest first. Memory: 64 × 8 bytes per partition."""
+
+    __slots__ = ("ends", "holes", "n", "slots", "t")
+
+    def __init__(self, width: int) -> None:
+        self.n = 0
+        self.t: list[int] = []
+        self.ends: Ints = np.full((0, width), UNKNOWN, np.int64)
+        self.slots: list[int] = []
+        """Row number under which each point is stored; a point that is dropped hands its number on."""
+        self.holes = False
+
+    @property
+    def width(self) -> int:
+        """Partition ids 0 … width − 1 have a column."""
+        return int(self.ends.shape[1])
+
+    def widen(self, width: int) -> None:
+        """Make room for more partitions."""
+        if width > self.width:
+            wider = np.full((len(self.ends), width), UNKNOWN, np.int64)
+            wider[:, : self.width] = self.ends
+            self.ends = wider
+            self.holes = self.holes or self.n > 0
+
+    def add(self, t: int, ends: Ints) -> int:
+        """Put a point (full width, -1 unknown) in its sorted place; returns the slot it is stored under."""
+        if self.n == POINTS:
+            slot = self._drop(self._least_useful())
+        else:
+            slot = self.n
+            if self.n == len(self.ends):  # grows as points come: a short-lived topic stays small
+                grown = np.full((min(POINTS, max(8, 2 * self.n)), self.width), UNKNOWN, np.int64)
+                grown[: self.n] = self.ends[: self.n]
+                self.ends = grown
+        i = self.n
+        while i and self.t[i - 1] > t:
+            i -= 1
+        if i < self.n:
+            self.ends[i + 1 : self.n + 1] = self.ends[i : self.n].copy()
+        self.ends[i] = ends
+        self.t.insert(i, t)
+        self.slots.insert(i, slot)
+        self.n += 1
+        if not self.holes and bool(ends.min(initial=0) < 0):
+            self.holes = True
+        return slot
+
+    def _least_useful(self) -> int:
+        """The point whose loss leaves the smallest gap in proportion to its age; the oldest when it is past keeping."""
+        t = self.t
+        now = t[-1]
+        if now - t[1] > KEEP_MS:
+            return 0
+        best, worth = 1, float("inf")
+        for i in range(1, self.n - DENSE):
+            w = (t[i + 1] - t[i - 1]) / (now - t[i])
+            if w < worth:
+                best, worth = i, w
+        return best
+
+    def _drop(self, i: int) -> int:
+        self.ends[i : self.n - 1] = self.ends[i + 1 : self.n].copy()
+        self.n -= 1
+        del self.t[i]
+        return self.slots.pop(i)
+
+    def restart(self, partitions: npt.NDArray[np.bool_]) -> None:
+        """Forget the past of these partitions: the topic was deleted and made again, its offsets start anew."""
+        self.ends[: self.n, partitions] = UNKNOWN
+        self.holes = True
+
+    def seconds_behind(self, ids: Ints, committed: Ints, end: Ints, now_ms: int) -> tuple[Floats, Ints]:
+        """Seconds since the log end passed ``committed``, and how sure: ``EXACT``, ``ESTIMATE``, ``AT_LEAST``.
+
+        ``ids``, ``committed`` and ``end`` (the log end at ``now_ms``) are parallel. A committed offset older than the
+        history is extrapolated with the history's own mean rate (``ESTIMATE``); where there is no rate to
+        extrapolate with, the history's age is the bound (``AT_LEAST``). Never NaN, never a silent cap.
+        """
+        k = len(ids)
+        out = np.zeros(k, np.float64)
+        bound = np.full(k, EXACT, np.int64)
+        n = self.n
+        while n and self.t[n - 1] >= now_ms:  # points after the question do not count
+            n -= 1
+        behind = committed < end
+        if not behind.any():
+            return out, bound
+        times = np.array([*self.t[:n], now_ms], np.int64)
+        table = np.full((n + 1, k), UNKNOWN, np.int64)
+        inside = ids < self.width
+        table[:n, inside] = self.ends[:n, ids[inside]]
+        table[n] = end
+        if self.holes:
+            table = np.maximum.accumulate(table, axis=0)
+        cols = np.arange(k)
+        known = table >= 0
+        first = np.argmax(known, axis=0)
+        passed = ((table <= committed) & known).sum(axis=0)
+        lo = np.minimum(first + np.maximum(passed - 1, 0), n)
+        hi = np.minimum(lo + 1, n)
+        e0, e1 = table[lo, cols], table[hi, cols]
+        t0, t1 = times[lo], times[hi]
+        share = (committed - e0 + 0.5) / np.maximum(e1 - e0, 1)
+        exact = (now_ms - (t0 + np.clip(share, 0.0, 1.0) * (t1 - t0))) / 1000.0
+        old = behind & (passed == 0)
+        out[behind] = np.maximum(exact, 0.0)[behind]
+        if old.any():
+            age = (now_ms - times[first]) / 1000.0
+            grown = end - table[first, cols]
+            rate = np.divide(grown, age, out=np.zeros(k), where=age > 0)
+            more = np.divide(table[first, cols] - committed, rate, out=np.zeros(k), where=rate > 0)
+            out[old] = (age + more)[old]
+            bound[old] = np.where(rate > 0, ESTIMATE, AT_LEAST)[old]
+        return out, bound

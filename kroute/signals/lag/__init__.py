@@ -1,0 +1,5 @@
+"""Consumer lag to symptoms: rules L1–L23 of ``kroute.signals.table``. Open ``windows`` first, then ``group``."""
+
+from kroute.signals.lag.windows import LagWindows
+
+__all__ = ["LagWindows"]

@@ -1,0 +1,111 @@
+"""Rules L12, L13, L15: the group's state, who comes and goes, and whether members read across racks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from kroute.signals.lag.ring import Carry, Ints, Poll, Ring
+from kroute.signals.lag.verdict import Found, Verdict
+from kroute.signals.lag.view import Usual, View
+
+UNSETTLED = frozenset({"PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling"})
+GAPS = 6
+OFTEN = 3
+"""This many of the newest ``GAPS`` polls make a habit."""
+
+
+class Racks(NamedTuple):
+    """Member racks by member index, and the rack that leads a topic's partition; None where not known."""
+
+    of_member: list[str | None]
+    of_leader: Callable[[int], str | None]
+
+
+def unsettled(polls: list[Poll], out: Verdict) -> None:
+    """L12 rebalancing: not Stable in several polls, or the group's epoch keeps moving (KIP-848)."""
+    last = polls[-GAPS:]
+    flags = [p.state in UNSETTLED for p in last]
+    moved = [p.epoch != q.epoch and p.epoch >= 0 and q.epoch >= 0 for q, p in itertools.pairwise(last)]
+    n_flags, n_moved = sum(flags), sum(moved)
+    fires = (n_flags >= OFTEN and any(flags[-2:])) or (n_moved >= OFTEN and any(moved[-2:]))
+    if not fires and "rebalancing" not in out.was:
+        return
+    recent = any(flags[-3:]) or any(moved[-3:])
+
+    def l12() -> Found:
+        seen = [p.t for p, f in zip(last, flags, strict=True) if f] + [p.t for p, f in zip(last[1:], moved, strict=True) if f]
+        since = min(seen, default=last[-1].t)
+        what = (
+            f"not Stable in {n_flags} of {len(last)} polls"
+            if n_flags >= n_moved
+            else f"epoch moved in {n_moved} of {len(moved)} polls"
+        )
+        return Found(since, float(max(n_flags, n_moved)), f"the group was {what}".replace("was epoch", "group's epoch"), {})
+
+    out.say("rebalancing", fires, recent, l12)
+
+
+def churning(polls: list[Poll], usual: Usual, out: Verdict, carry: Carry) -> None:
+    """L13 member-churn: members leave and join more often than is usual for this group."""
+    last = polls[-GAPS - 1 :]
+    if last[-1].members is None:
+        out.unknown("member-churn")
+        return
+    changed = [p.members is not None and q.members is not None and p.members != q.members for q, p in itertools.pairwise(last)]
+    carry.churn = float(changed[-1]) if changed else 0.0
+    n = sum(changed)
+    normal = usual.churn.mid * len(changed) if usual.churn.known else 0.0
+    fires = n >= OFTEN and n > 3.0 * normal and any(changed[-2:])
+    if not fires and "member-churn" not in out.was:
+        return
+
+    def l13() -> Found:
+        since = next((p.t for p, c in zip(last[1:], changed, strict=True) if c), last[-1].t)
+        return Found(
+            since, float(n), f"members changed in {n} of the last {len(changed)} polls, {len(last[-1].members or ())} now", {}
+        )
+
+    out.say("member-churn", fires, any(changed[-3:]), l13)
+
+
+def remote(ring: Ring, v: View | None, out: Verdict, carry: Carry, usual: Usual, owner: Ints | None, racks: Racks | None) -> None:
+    """L15 reading-remote: members whose leaders stand in other racks.
+
+    Without rack awareness two thirds of all reads are remote and mean nothing, so it counts against the group's own
+    usual share, or when the lag sits with those who read from afar.
+    """
+    if v is None or owner is None or racks is None:
+        out.unknown("reading-remote")
+        return
+    mine = owner[v.cols]
+    leaders = ring.leader[v.cols]
+    known = remote_n = 0
+    far = np.zeros(len(mine), np.bool_)
+    for i, (m, b) in enumerate(zip(mine.tolist(), leaders.tolist(), strict=True)):
+        here = racks.of_member[m] if m >= 0 else None
+        there = racks.of_leader(b) if b >= 0 else None
+        if here is not None and there is not None:
+            known += 1
+            if here != there:
+                remote_n += 1
+                far[i] = True
+    if not known:
+        out.unknown("reading-remote")
+        return
+    share = remote_n / known
+    carry.remote = share
+    grown = usual.remote.known and share >= 0.5 and share >= usual.remote.mid + 0.25
+    slow = v.far and 0 < remote_n < 0.8 * known and float(v.lag[-1, far].sum()) >= 0.8 * v.work[-1]
+    if not (grown or slow) and "reading-remote" not in out.was:
+        return
+
+    def l15() -> Found:
+        tail = ", where the lag sits" if slow else f"; usual is {usual.remote.mid:.0%}"
+        why = f"{remote_n} of {known} partitions are read from a leader in another rack{tail}"
+        return Found(v.t, share, why, {"racks": sorted({r for r in racks.of_member if r})})
+
+    out.say("reading-remote", grown or slow, grown, l15)

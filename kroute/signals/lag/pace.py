@@ -1,0 +1,179 @@
+"""Rules L1–L5 and L14: is the group keeping up? Judged on the sums over its partitions.
+
+The base line is Burrow's evaluator (linkedin/Burrow, ``evaluator/caching.go``): lag that never decreases, commits
+that stand still, no commits at all. What differs is stated at each rule.
+"""
+
+from __future__ import annotations
+
+import math
+
+from kroute.signals.lag.ring import Carry
+from kroute.signals.lag.skew import Skew
+from kroute.signals.lag.verdict import Found, Verdict, number, span
+from kroute.signals.lag.view import LEARNT_MOVES, View
+
+LAGGING = ("lag-growing", "commits-slow", "commits-stopped", "group-empty")
+
+
+def pace(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
+    """Say L1–L5 and L14. ``carry`` is the new poll's, with its movement already noted (``movement``)."""
+    if v.n < 3:
+        out.unknown("lag-growing", "commits-slow", "catching-up", "reading-fast")
+    else:
+        if carry.moves < LEARNT_MOVES:
+            out.unknown("lag-growing", "commits-slow")
+        else:
+            _growing(v, skew, out, carry)
+        _catching_up(v, out)
+        _fast(v, out)
+    _stopped(v, skew, out, carry)
+    if "catching-up" in out.found and out.active["catching-up"][1] == 0:
+        out.clear(*LAGGING)
+
+
+def movement(v: View, carry: Carry) -> None:
+    """When did a commit last move, and what period do the group's commits keep?
+
+    A group with nothing left to commit is not silent: silence is counted from the moment records wait
+    (Burrow#38, #123: low traffic is not a stall).
+    """
+    was, t = v.was, v.t
+    if v.n < 2:
+        carry.moved_ms = was.moved_ms or t
+        return
+    moved = v.read[-1] > v.read[-2] or bool((v.committed[-1] > v.committed[-2]).any())
+    waiting = v.work[-1] > 0
+    if moved or not waiting:
+        carry.moved_ms, carry.pending = t, 0
+        carry.moves = min(was.moves + 1, 1_000)
+        if moved and (was.pending or v.work[-2] > 0):
+            _learn(v, carry, t - was.moved_ms)
+    elif v.made[-1] > v.made[-2]:
+        carry.pending = was.pending + 1
+
+
+def _learn(v: View, carry: Carry, silence_ms: int) -> None:
+    was = v.was
+    if "commits-stopped" in was.active or "group-empty" in was.active:
+        carry.long_ms = silence_ms
+        if was.long_ms and 0.7 <= silence_ms / was.long_ms <= 1.43:
+            carry.period_ms = silence_ms  # the second silence alike is no fault but a schedule
+        return
+    fade = math.exp(-silence_ms / max(10 * was.period_ms, 3_600_000))
+    carry.period_ms = max(silence_ms, int(was.period_ms * fade))
+
+
+def _growing(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
+    """L1 lag-growing and L2 commits-slow.
+
+    Commits every few seconds make lag jump by a poll's production, so the lowest lag of the newest commit period is
+    compared: with what is usual, and with the lowest of the period before.
+    """
+    tooth = v.tooth + 1
+    slope = v.slope(max(4, tooth + 1))
+    older = min(v.work[-2 * tooth : -tooth] or v.work[:1])
+    grew = v.floor - older
+    steady = v.n >= 4 and v.produced(tooth) > 0
+    silent = 0 < v.t - carry.moved_ms <= v.silence_limit_ms
+    rising = steady and not silent and slope > 0.03 * v.rate and grew > 0.03 * v.produced(tooth)
+    fires = (v.far and rising and v.work[-1] >= v.work[-2] - 0.5 * v.produced(1)) or (skew.growing_topics != [] and not silent)
+    holds = v.far and slope > -0.02 * v.rate
+
+    def l1() -> Found:
+        begun = _onset(v)
+        seconds = max(v.step_s, (v.t - begun) / 1000.0)
+        why = f"lag grew {number(max(slope, 0.0))}/s for {span(seconds)}, {number(v.work[-1])} records behind"
+        return Found(begun, float(v.work[-1]), why, skew.detail(skew.growing_topics))
+
+    out.say("lag-growing", fires, holds, l1)
+    gaps = min(v.n - 1, max(4, tooth))
+    made, read = v.produced(gaps), v.committed_records(gaps)
+    slow = v.far and steady and not silent and 0 < read < 0.9 * made and v.work[-1] > v.work[-1 - gaps]
+    slow_still = v.far and read < 0.95 * made
+
+    def l2() -> Found:
+        s = max(v.seconds(gaps), 0.001)
+        why = f"commits {number(read / s)}/s against {number(made / s)}/s produced, {number(v.work[-1])} records behind"
+        return Found(_onset(v), read / s, why, skew.detail([]))
+
+    out.say("commits-slow", slow, slow_still, l2)
+
+
+def _onset(v: View) -> int:
+    """The newest poll before lag began to rise: the lowest of the window."""
+    low = min(v.work)
+    return next(p.t for p, w in zip(reversed(v.polls), reversed(v.work), strict=True) if w <= low)
+
+
+def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
+    """L3 commits-stopped and L4 group-empty: no commit for longer than the learnt or stated period, while records wait.
+
+    Burrow's STOP and STALL judge by the span of its window; the period here is the group's own.
+    """
+    poll = v.polls[-1]
+    empty = poll.state == "Empty"
+    quiet = v.t - carry.moved_ms
+    waiting = v.work[-1] >= 2
+    used = carry.had_members if empty else True
+    missed = waiting and carry.pending >= 2 and quiet > v.silence_limit_ms
+    still = waiting and carry.moved_ms != v.t
+    topics = skew.frozen_topics
+
+    def l3() -> Found:
+        if not still and topics:
+            since = skew.frozen_since_ms
+            names = ", ".join(topics[:3])
+            return Found(since, (v.t - since) / 1000.0, f"no commit on {names} for {span((v.t - since) / 1000.0)} while it grows",
+                         {"topics": topics[:32]})  # fmt: skip
+        usual = f"; usual is every {span(v.period_ms / 1000.0)}" if v.period_ms else ""
+        why = f"no commit for {span(quiet / 1000.0)} while topics grow, {number(v.work[-1])} records behind{usual}"
+        return Found(carry.moved_ms, quiet / 1000.0, why, skew.detail([]))
+
+    out.say("commits-stopped", used and (missed or bool(topics)), used and (still or bool(topics)), l3)
+
+    def l4() -> Found:
+        seconds = (v.t - carry.empty_ms) / 1000.0
+        why = f"no members for {span(seconds)} while topics grow, {number(v.work[-1])} records behind"
+        return Found(carry.empty_ms, seconds, why, skew.detail([]))
+
+    gone = empty and carry.had_members
+    out.say("group-empty", gone and missed and v.t - carry.empty_ms > 1.5 * v.step_ms, gone and still, l4)
+
+
+def _catching_up(v: View, out: Verdict) -> None:
+    """L5: lag is large and falls. Says when it ends; not a fault (Burrow#155, #738)."""
+    w = v.tooth + 1
+    slope = v.slope(max(3, w + 1))
+    limit = max(v.usual_s + v.step_s, 3 * v.step_s)
+    large = v.work[-1] > limit * v.rate and v.work[-1] >= 20
+    down = slope < -max(0.02 * v.rate, 0.0002 * v.work[-1]) and v.read[-1] > v.read[max(0, v.n - 1 - w)]
+    new, old = v.work[-w:], v.work[-2 * w : -w] or v.work[:1]
+    falls = down and max(new) < 0.995 * max(old) and min(new) < min(old) and v.work[-1] < v.work[-2]
+
+    def l5() -> Found:
+        left = v.work[-1] / -slope if slope < 0 else 0.0
+        ends = f"caught up in about {span(left)}" if slope < 0 else "the end is not in sight"
+        top = max(range(v.n), key=lambda i: (v.work[i], i))
+        why = f"lag falls by {number(max(0.0, -slope))}/s, {number(v.work[-1])} records behind; {ends}"
+        return Found(v.polls[top].t, left, why, {})
+
+    out.say("catching-up", large and falls, large and down, l5)
+
+
+def _fast(v: View, out: Verdict) -> None:
+    """L14 reading-fast: two polls in a row read much faster than usual (a replay, or a backlog being read)."""
+    gaps = []
+    for i in (1, 2):
+        s = (v.polls[-i].t - v.polls[-1 - i].t) / 1000.0
+        gaps.append((v.read[-i] - v.read[-1 - i]) / s if s > 0 else 0.0)
+    low = min(gaps)
+    base = 3.0 * max(v.usual.read.high, v.rate) if v.usual.read.known else 5.0 * max(v.rate, 1.0)
+    behind = v.work[-3] > max(v.rate, 1.0) * 3 * v.step_s
+
+    def l14() -> Found:
+        usual = v.usual.read.mid if v.usual.read.known else v.rate
+        why = f"reads {number(max(gaps))}/s, usual is {number(usual)}/s"
+        return Found(v.polls[-3].t, max(gaps), why, {})
+
+    out.say("reading-fast", behind and low > base, max(gaps) > 0.5 * base and v.work[-1] > 0, l14)

@@ -1,0 +1,113 @@
+"""Rules L6–L8: did the group's position jump, or fall out of the log?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kroute.signals.lag.ring import Carry, Ring
+from kroute.signals.lag.skew import Skew
+from kroute.signals.lag.verdict import CAP, Found, Verdict, number
+from kroute.signals.lag.view import View
+
+SHOWN_MS = 5 * 60_000
+"""What happened once is shown for this long at least: long enough to be weighed with what follows."""
+FAST = 5_000.0
+"""Records per second and partition that a fast consumer may well read."""
+
+
+def position(ring: Ring, v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
+    """Say L6, L7, L8."""
+    if v.n < 2:
+        out.unknown("offset-rewound", "offset-skipped")
+    else:
+        _rewound(ring, v, skew, out)
+        _skipped(v, skew, carry)
+        _event(v, out, carry, "offset-skipped")
+    _lost(ring, v, skew, carry)
+    _event(v, out, carry, "records-lost")
+
+
+def _event(v: View, out: Verdict, carry: Carry, kind: str) -> None:
+    e = carry.events.get(kind)
+    if e is None:
+        return
+    when, value, why, topics, partitions = e
+    detail = {"topic": topics[0] if topics else "", "partitions": [f"{t}/{p}" for t, p in zip(topics, partitions, strict=True)]}
+    shown = v.t - when <= SHOWN_MS
+    if not shown:
+        carry.events = {k: x for k, x in carry.events.items() if k != kind}
+    out.say(kind, shown, False, lambda: Found(when, value, why, detail))
+
+
+def _happened(v: View, skew: Skew, carry: Carry, kind: str, when: int, value: float, why: str, columns: list[int]) -> None:
+    names = sorted(skew.name(i) for i in columns)[:CAP]
+    event = (when, value, why, tuple(t for t, _ in names), tuple(p for _, p in names))
+    carry.events = {**carry.events, kind: event}
+
+
+def _rewound(ring: Ring, v: View, skew: Skew, out: Verdict) -> None:
+    """L6 (Burrow rule 2): the committed offset went back. A few records back is a redelivery after a rebalance.
+
+    Active until the former position is regained.
+    """
+    c = v.committed
+    top = c.max(axis=0)
+    high = ring.high[v.cols]
+    if high.any():
+        top = np.maximum(top, high)
+    back = top - c[-1]
+    if not back.any():
+        return
+    gone = back > 0
+    total = int(back[gone].sum())
+    steps = (c[1:] - c[:-1])[:, gone]
+    usual = float(np.maximum(steps, 0).sum()) / max(1, v.n - 1)
+    jumps = np.flatnonzero((steps < 0).any(axis=1))
+    since = v.polls[int(jumps[-1]) + 1].t if len(jumps) else v.t
+    fires = total >= 10 and total > 1.5 * usual * max(1, v.tooth)
+    columns = [int(i) for i in np.flatnonzero(gone)]
+    why = f"committed offset went back by {number(float(total))} records on {len(columns)} partitions"
+    out.say("offset-rewound", fires, True, lambda: Found(since, float(total), why, skew.where(columns)))
+
+
+def _skipped(v: View, skew: Skew, carry: Carry) -> None:
+    """L7: the position jumped over a backlog faster than anyone reads, or while nobody was there to read.
+
+    ``kafka-consumer-groups --reset-offsets`` works on an empty group only: a jump between two empty polls is one.
+    """
+    jump, before, after = v.read[-1] - v.read[-2], v.work[-2], v.work[-1]
+    if jump < 100 or after > 0.1 * before or jump < 0.5 * before:
+        return
+    p, q = v.polls[-2], v.polls[-1]
+    seconds = max((q.t - p.t) / 1000.0, 0.001)
+    nobody = p.state == "Empty" and q.state == "Empty" and v.was.had_members and before > 2 * v.rate * v.step_s
+    if not nobody:
+        if before <= 5 * v.rate * v.step_s or v.n < 4:
+            return
+        since_move = seconds if p.state == "Empty" else max(seconds, (q.t - v.was.moved_ms) / 1000.0)
+        rates = [(v.read[i + 1] - v.read[i]) * 1000.0 / max(1, v.polls[i + 1].t - v.polls[i].t) for i in range(v.n - 2)]
+        can = max([v.rate, *rates, v.usual.read.high if v.usual.read.known else 0.0])
+        step = v.committed[-1] - v.committed[-2]
+        if jump / since_move <= max(20.0 * can, FAST * int((step > 0).sum())):
+            return
+    step = v.committed[-1] - v.committed[-2]
+    columns = [int(i) for i in np.flatnonzero(step > 0)]
+    who = "while the group had no members" if nobody else f"in {number(seconds)} s"
+    why = f"committed offset jumped forward by {number(float(jump))} records {who}, over a backlog of {number(float(before))}"
+    _happened(v, skew, carry, "offset-skipped", q.t, float(jump), why, columns)
+
+
+def _lost(ring: Ring, v: View, skew: Skew, carry: Carry) -> None:
+    """L8: the commit lies below the log start: retention took records that were never read (redpanda#30624)."""
+    if v.n != ring.n:
+        return
+    start = ring.start[v.cols]
+    below = v.committed[-1] < start
+    if not below.any():
+        return
+    columns = [int(i) for i in np.flatnonzero(below)]
+    lost = int((start - v.committed[-1])[below].sum())
+    old = carry.events.get("records-lost")
+    at = f"{len(columns)} partitions"
+    why = f"{number(float(lost))} records were deleted before they were read: commit below the log start on {at}"
+    _happened(v, skew, carry, "records-lost", v.t, float(max(lost, int(old[1]) if old else 0)), why, columns)

@@ -1,0 +1,208 @@
+"""Rules L9–L11: where in the group does the lag sit? One record, one member, or one partition: three symptoms.
+
+Only reached past a cheap check that some partition is behind at all (the worst partition makes the group, as in Burrow).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kroute.signals.lag.ring import Bools, Carry, Ints, Ring
+from kroute.signals.lag.verdict import CAP, Found, Verdict, number, span
+from kroute.signals.lag.view import View
+
+LeaderOf = Callable[[str, int], int | None]
+
+
+@dataclass(slots=True)
+class Skew:
+    """What was found per partition; ``names`` are (topic, partition) of the view's columns, made on demand."""
+
+    ring: Ring
+    v: View
+    leader_of: LeaderOf
+    frozen_topics: list[str] = field(default_factory=list)
+    """Topics with several partitions, all frozen while others of the group move."""
+    frozen_since_ms: int = 0
+    growing_topics: list[str] = field(default_factory=list)
+
+    def name(self, i: int) -> tuple[str, int]:
+        """Topic and partition id of the view's column ``i``."""
+        col = int(self.v.cols[i])
+        topic = next(t for t in self.ring.topics if self.ring.slices[t].start <= col < self.ring.slices[t].stop)
+        return topic, int(self.ring.ids[col])
+
+    def topics_of(self, columns: Bools) -> list[str]:
+        """Topics that have one of these columns, sorted."""
+        flags = np.zeros(self.ring.width, np.bool_)
+        flags[self.v.cols[columns]] = True
+        return [t for t in self.ring.topics if flags[self.ring.slices[t]].any()]
+
+    def detail(self, topics: list[str]) -> dict[str, Any]:
+        """The topics that are behind."""
+        return {"topics": (topics or self.topics_of(self.v.lag[-1] > 0))[:CAP]}
+
+    def where(self, columns: Iterable[int]) -> dict[str, Any]:
+        """Detail that names partitions and their leaders."""
+        listed = sorted(self.name(i) for i in columns)
+        leaders = dict.fromkeys(x for x in (self._leader(t, p) for t, p in listed) if x is not None and x >= 0)
+        return {
+            "topic": listed[0][0],
+            "partitions": [f"{t}/{p}" for t, p in listed[:CAP]],
+            "partitions_total": len(listed),
+            "leaders": sorted(leaders)[:CAP],
+        }
+
+    def _leader(self, topic: str, partition: int) -> int | None:
+        s = self.ring.slices[topic]
+        at = int(np.searchsorted(self.ring.ids[s], partition)) + s.start
+        told = int(self.ring.leader[at])
+        return told if told >= 0 else self.leader_of(topic, partition)
+
+
+def skew(ring: Ring, v: View, out: Verdict, carry: Carry, leader_of: LeaderOf, owner: Ints | None, members: list[str]) -> Skew:
+    """Say L9, L10, L11. ``owner`` is the member's index per ring column (-1 nobody's), None where not known."""
+    s = Skew(ring, v, leader_of)
+    kinds = ("partition-stuck", "member-lagging", "partition-lagging")
+    if v.n < 4:
+        out.unknown(*kinds)
+        return s
+    if owner is None:
+        out.unknown("member-lagging")
+    if v.work[-1] == 0 and v.work[-2] == 0:
+        return s
+    low = np.minimum(v.lag[-1], v.lag[-2])
+    if not (low > 1).any():
+        return s
+    mine = None if owner is None else owner[v.cols]
+    frozen, frozen_since = _stuck(s, v, out, low, mine, members, carry)
+    _slow(s, v, out, low, frozen, mine, members, frozen_since)
+    return s
+
+
+def _stuck(
+    s: Skew, v: View, out: Verdict, low: Ints, mine: Ints | None, members: list[str], carry: Carry
+) -> tuple[Bools, int]:  # fmt: skip
+    """L9 partition-stuck: one offset frozen past the group's commit period, its log grows, its siblings move."""
+    c, e = v.committed, v.end
+    still = c == c[-1]
+    trail = np.where(still.all(axis=0), v.n, np.argmin(still[::-1], axis=0))
+    ages = np.array([(v.t - p.t) for p in v.polls], np.int64)
+    first = v.n - trail
+    limit = v.silence_limit_ms
+    grew = ((e[1:] > e[:-1]) & still[:-1]).sum(axis=0) >= 2
+    frozen = (low > 1) & (ages[first] > limit) & grew
+    since = v.t
+    if frozen.any():
+        recent = max(0, v.n - 1 - max(2, v.tooth))
+        moving = c[-1] > c[recent]
+        busy = moving | frozen
+        since = v.polls[int(first[frozen].min())].t
+        if not moving.any():
+            frozen = np.zeros_like(frozen)
+        else:
+            whole = [t for t in s.topics_of(frozen) if _all_frozen(s, v, t, frozen, busy)]
+            many = int(frozen.sum()) >= 2
+            if whole and (many or len(s.ring.topics) == 0):
+                s.frozen_topics, s.frozen_since_ms = whole, since
+            s.growing_topics = []
+    one_member = _one_member(frozen, mine, busy_of=(e[-1] > e[0])) if mine is not None and frozen.any() else None
+    lone = frozen.any() and one_member is None and not s.frozen_topics
+    columns = [int(i) for i in np.flatnonzero(frozen)]
+
+    def l9() -> Found:
+        if not columns:
+            return Found(v.t, 0.0, "the offset moves again", {})
+        at = [f"{t}/{p}" for t, p in sorted(s.name(i) for i in columns)]
+        offset = int(v.committed[-1, columns[0]])
+        stands = ", ".join(at[:3]) + (f" and {len(at) - 3} more" if len(at) > 3 else "")
+        why = (
+            f"{stands} stands at offset {offset} for {span((v.t - since) / 1000.0)} while siblings move, "
+            f"{number(float(v.lag[-1, columns].sum()))} records wait"
+        )
+        return Found(since, float(v.lag[-1, columns].sum()), why, s.where(columns) | {"offset": offset})
+
+    out.say("partition-stuck", bool(lone), bool(lone), l9)
+    return frozen, since
+
+
+def _all_frozen(s: Skew, v: View, topic: str, frozen: Bools, busy: Bools) -> bool:
+    sl = s.ring.slices[topic]
+    inside = (v.cols >= sl.start) & (v.cols < sl.stop) & busy
+    return int(inside.sum()) >= 2 and bool(frozen[inside].all())
+
+
+def _one_member(bad: Bools, mine: Ints, busy_of: Bools) -> int | None:
+    """The member that owns all of the bad partitions, at least two, and no busy good one; others must own good ones."""
+    who = mine[bad]
+    if len(who) < 2 or int(who[0]) < 0 or not (who == who[0]).all():
+        return None
+    m = int(who[0])
+    theirs = (mine == m) & busy_of
+    others = (mine >= 0) & (mine != m) & busy_of
+    return m if bool(bad[theirs].all()) and bool(others.any()) else None
+
+
+def _slow(
+    s: Skew, v: View, out: Verdict, low: Ints, frozen: Bools, mine: Ints | None, members: list[str], frozen_since: int
+) -> None:  # fmt: skip
+    """L10 member-lagging, L11 partition-lagging; topics of which most partitions fall behind go to L1."""
+    b = max(0, v.n - 7)
+    seconds = max(v.seconds(6), 0.001)
+    rate = (v.end[-1] - v.end[b]) / seconds
+    limit = v.usual_s + max(v.step_s, 0.5 * v.usual_s)
+    back = max(0, v.n - 1 - max(3, v.tooth))
+    behind = (low >= 5) & (low > limit * rate)
+    rising = behind & (v.lag[-1] > v.lag[back]) & (low >= np.minimum(v.lag[back], v.lag[max(0, back - 1)]))
+    was_active = [k for k in ("member-lagging", "partition-lagging") if k in v.was.active]
+    bad = rising | frozen
+    held = behind | frozen if was_active else bad
+    busy = (v.end[-1] > v.end[b]) | bad
+    for t in s.topics_of(rising & ~frozen) if rising.any() else ():
+        sl = s.ring.slices[t]
+        inside = (v.cols >= sl.start) & (v.cols < sl.stop) & busy
+        n_bad = int((rising & inside).sum())
+        if n_bad >= 2 and 2 * n_bad >= int(inside.sum()):
+            s.growing_topics.append(t)
+    share = float(v.lag[-1, held].sum()) / v.work[-1] if held.any() and v.work[-1] else 0.0
+    member = None if mine is None else _one_member(held, mine, busy)
+    moving = held & ~frozen
+    few = 1 <= int(moving.sum()) <= max(1, int(busy.sum()) // 10) and int(busy.sum()) >= 2
+    since = _rise(v, held, frozen_since)
+
+    def l10() -> Found:
+        if member is None or mine is None:
+            return Found(v.t, 0.0, "the member keeps up again", {})
+        cols = [int(i) for i in np.flatnonzero(held)]
+        name = members[member] if member < len(members) else "?"
+        records = number(float(v.lag[-1, cols].sum()))
+        why = f"{share:.0%} of the lag ({records} records) is in the {len(cols)} partitions of member {name}"
+        return Found(since, share, why, s.where(cols) | {"member": name})
+
+    if mine is not None:
+        on_member = member is not None and share >= 0.8
+        out.say("member-lagging", on_member and bool(bad.any()), on_member, l10)
+
+    def l11() -> Found:
+        cols = [int(i) for i in np.flatnonzero(moving)]
+        if not cols:
+            return Found(v.t, 0.0, "the partition keeps up again", {})
+        at = ", ".join(f"{t}/{p}" for t, p in sorted(s.name(i) for i in cols)[:3])
+        why = f"{share:.0%} of the lag is in {at}: {number(float(v.lag[-1, cols].sum()))} records behind, still moving"
+        return Found(since, share, why, s.where(cols))
+
+    on_one = member is None and few and share >= 0.8
+    out.say("partition-lagging", on_one and bool((bad & ~frozen).any()), on_one, l11)
+
+
+def _rise(v: View, bad: Bools, frozen_since: int) -> int:
+    if not bad.any():
+        return v.t
+    sums: list[int] = v.lag[:, bad].sum(axis=1).tolist()
+    low = min(sums)
+    at = max(i for i, w in enumerate(sums) if w <= low)
+    return min(v.polls[at].t, frozen_since)

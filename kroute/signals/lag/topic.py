@@ -1,0 +1,235 @@
+"""One topic of one cluster, seen through the polls of all groups that read it. Rules L20–L23."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from kroute.signals.history import DENSE, UNKNOWN, EndHistory, Ints
+from kroute.signals.lag.baseline import Baseline
+from kroute.signals.lag.ring import STEP_MS
+from kroute.signals.lag.verdict import CAP, Found, Verdict, number, span
+
+FOLD = 8
+"""A point this many places from the newest is taken into the baselines, unless a symptom is active."""
+MIN_RECORDS = 100
+"""Fewer records than this in the window say nothing about skew."""
+
+
+class TopicHead(msgspec.Struct, array_like=True):
+    """A topic's scalars, stored with its newest point. ``moved_ms``: first poll that saw the present log ends."""
+
+    seq: int = 0
+    interval_ms: int = 0
+    first_ms: int = 0
+    moved_ms: int = 0
+    total: int = -1
+    gap_ms: int = 0
+    """Learnt: the longest usual time without a record, falling slowly."""
+    folded_ms: int = 0
+    folded_moved_ms: int = 0
+    holes: bool = False
+    rate: Baseline = msgspec.field(default_factory=Baseline)
+    skew: Baseline = msgspec.field(default_factory=Baseline)
+    active: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
+    stuck: dict[int, tuple[int, int, int, int]] = msgspec.field(default_factory=dict)
+    """Partition → (last stable offset, since when, log end then, polls): only where the end is above it."""
+
+
+class TopicWindow:
+    """Ends of one topic and what was made of them."""
+
+    __slots__ = ("head", "history", "touched")
+
+    def __init__(self) -> None:
+        self.history = EndHistory(0)
+        self.head = TopicHead()
+        self.touched: list[int] = []
+        """Slots to be written after ``offer``."""
+
+    def offer(self, t: int, interval_ms: int, ids: Ints, ends: Ints, stable: Ints, gaps: bool) -> bool:
+        """A group's poll of some partitions; -1 where unknown. True when a point was added at the newest end.
+
+        One point per poll interval whichever group brings it: the first of each step of time, filled up by others.
+        """
+        h, hist = self.head, self.history
+        width = int(ids[-1]) + 1 if len(ids) else 0
+        if width > hist.width:
+            hist.widen(width)
+        h.interval_ms = interval_ms
+        step = max(STEP_MS, interval_ms * 4 // 5)
+        i = hist.n
+        while i and hist.t[i - 1] > t:
+            i -= 1
+        for j in (i - 1, i):
+            if 0 <= j < hist.n and hist.t[j] // step == t // step:
+                if hist.holes:
+                    self._fill(j, ids, ends)
+                return False
+        if i < hist.n and hist.t[-1] - t > 60_000:
+            return False
+        row = np.full(hist.width, UNKNOWN, np.int64)
+        row[ids] = ends
+        newest = i == hist.n
+        if newest and hist.n:
+            last = hist.ends[hist.n - 1]
+            fell = (row >= 0) & (row < last - np.maximum(1_000, last // 10))
+            if fell.any():
+                hist.restart(fell)
+                self.touched = list(hist.slots)
+        self.touched.append(hist.add(t, row))
+        self._stability(t, ids, ends, stable, gaps)
+        return newest
+
+    def _fill(self, j: int, ids: Ints, ends: Ints) -> None:
+        row = self.history.ends[j]
+        missing = row[ids] < 0
+        if missing.any():
+            row[ids[missing]] = ends[missing]
+            self.touched.append(self.history.slots[j])
+
+    def _stability(self, t: int, ids: Ints, ends: Ints, stable: Ints, gaps: bool) -> None:
+        """Where the last stable offset stands below the end: since when, in whatever order the polls come."""
+        stuck = self.head.stuck
+        if not gaps and not stuck:
+            return
+        newest = t == self.history.t[-1]
+        for p, e, s in zip(ids.tolist(), ends.tolist(), stable.tolist(), strict=True):
+            old = stuck.get(p)
+            if e > s >= 0 and (old is None or old[0] != s):
+                if newest:
+                    stuck[p] = (s, t, e, 1)
+            elif old is not None and s == old[0] and e > s:
+                stuck[p] = (s, min(t, old[1]), e if t < old[1] else old[2], old[3] + 1)
+            elif old is not None and newest and e >= 0:
+                del stuck[p]
+
+    def judge(self, t: int, data_age_objective_s: float | None) -> Verdict:
+        """Say L20–L23 at the newest point."""
+        h, hist = self.head, self.history
+        out = Verdict(h.active)
+        e = hist.ends[: hist.n]
+        if hist.holes:
+            e = np.maximum.accumulate(np.maximum(e, UNKNOWN), axis=0)
+        h.first_ms = min(h.first_ms or t, hist.t[0])
+        b = max(0, hist.n - 7)
+        both = (e[b] >= 0) & (e[-1] >= 0) if hist.holes else None
+        delta = e[-1] - e[b]
+        if both is not None:
+            delta = np.where(both, delta, 0)
+        seconds = max((t - hist.t[b]) / 1000.0, 0.001)
+        self._moves(t, e)
+        self._produce_stopped(t, out)
+        self._hot(t, delta, seconds, out)
+        self._stable_stuck(t, e[-1], out)
+        self._stale(t, data_age_objective_s, out)
+        out.finish(t)
+        h.active = out.active
+        h.holes = hist.holes
+        self._fold(e)
+        return out
+
+    def _moves(self, t: int, e: npt.NDArray[Any]) -> None:
+        """When did the present ends first show? Found in the dense part of the history, so a late poll counts too."""
+        h, hist = self.head, self.history
+        b = max(0, hist.n - DENSE)
+        totals: list[int] = np.maximum(e[b:], 0).sum(axis=1).tolist()
+        i = len(totals) - 1
+        while i and totals[i - 1] == totals[-1]:
+            i -= 1
+        if i or h.total != totals[-1]:
+            h.moved_ms = hist.t[b + i]
+        h.total = totals[-1]
+
+    def _produce_stopped(self, t: int, out: Verdict) -> None:
+        """L20: nothing was appended for far longer than the topic's longest usual gap. Quiet topics never."""
+        h = self.head
+        quiet = t - h.moved_ms
+        limit = max(3 * h.interval_ms, 2 * h.gap_ms + h.interval_ms)
+        fires = h.rate.known and h.rate.mid > 0.0 and quiet >= limit
+
+        def l20() -> Found:
+            why = f"no record for {span(quiet / 1000.0)}, usual is {number(h.rate.mid)}/s"
+            return Found(h.moved_ms, quiet / 1000.0, why, {})
+
+        out.say("produce-stopped", fires, quiet > 0 and fires, l20)
+
+    def _hot(self, t: int, delta: npt.NDArray[Any], seconds: float, out: Verdict) -> None:
+        """L21: one partition takes five times its siblings' median, and twice what is usual for this topic."""
+        total = int(delta.sum())
+        if len(delta) < 2 or self.history.n < 4 or total < MIN_RECORDS:
+            return
+        top = int(delta.argmax())
+        ratio, median = _ratio(delta)
+        usual = self.head.skew.usual_most() if self.head.skew.known else 2.5
+        fires = ratio >= 5.0 and ratio >= 2.0 * usual
+
+        def l21() -> Found:
+            rate, others = float(delta[top]) / seconds, median / seconds
+            why = f"partition {top} takes {number(rate)}/s, its siblings {number(others)}/s"
+            return Found(self.history.t[max(0, self.history.n - 4)], ratio, why, {"partitions": [top]})
+
+        out.say("partition-hot", fires, ratio >= 0.7 * max(5.0, 2.0 * usual), l21)
+
+    def _stable_stuck(self, t: int, end: npt.NDArray[Any], out: Verdict) -> None:
+        """L22: the last stable offset stands still while the end grows: a transaction that does not end."""
+        h = self.head
+        need = max(3 * h.interval_ms, 30_000) - h.interval_ms // 4
+        held = [
+            p
+            for p, (_, since, e, n) in sorted(h.stuck.items())
+            if n >= 3 and t - since >= need and p < len(end) and int(end[p]) > e
+        ]
+
+        def l22() -> Found:
+            if not held:
+                return Found(t, 0.0, "the last stable offset moves again", {})
+            since = min(h.stuck[p][1] for p in held)
+            above = sum(int(end[p]) - h.stuck[p][0] for p in held)
+            fixed = span((t - since) / 1000.0)
+            why = f"last stable offset fixed for {fixed} on {len(held)} partitions, {number(above)} records above it"
+            return Found(since, float(above), why, {"partitions": held[:CAP], "offset": h.stuck[held[0]][0]})
+
+        out.say("stable-end-stuck", bool(held), bool(held), l22)
+
+    def _stale(self, t: int, objective_s: float | None, out: Verdict) -> None:
+        """L23: no record for longer than the topic's objective allows."""
+        if objective_s is None:
+            return
+        age = (t - self.head.moved_ms) / 1000.0
+
+        def l23() -> Found:
+            why = f"newest record is {span(age)} old, objective {span(objective_s)}"
+            return Found(self.head.moved_ms + int(objective_s * 1000), age, why, {"objective_s": objective_s})
+
+        out.say("data-stale", age > objective_s, age > 0.9 * objective_s, l23)
+
+    def _fold(self, e: npt.NDArray[Any]) -> None:
+        """Take a settled point into the baselines, unless a symptom is active: trouble is not usual."""
+        h, hist = self.head, self.history
+        i = hist.n - 1 - FOLD
+        if i < 1 or hist.t[i] <= h.folded_ms or "produce-stopped" in h.active or "partition-hot" in h.active:
+            return
+        h.folded_ms = hist.t[i]
+        seconds = max(0.001, (hist.t[i] - hist.t[i - 1]) / 1000.0)
+        known = e[i - 1] >= 0
+        step = float((e[i] - e[i - 1])[known].sum()) / seconds
+        if step > 0.0:
+            h.rate.add(step)
+            h.gap_ms = max(hist.t[i] - (h.folded_moved_ms or hist.t[i - 1]), int(h.gap_ms * 0.99))
+            h.folded_moved_ms = hist.t[i]
+        j = max(0, i - 6)
+        delta = np.where(e[j] >= 0, e[i] - e[j], 0) if hist.holes else e[i] - e[j]
+        if len(delta) >= 2 and int(delta.sum()) >= MIN_RECORDS:
+            h.skew.add(_ratio(delta)[0])
+
+
+def _ratio(delta: npt.NDArray[Any]) -> tuple[float, float]:
+    """The busiest partition against the median of its siblings, and that median; ratios are capped at 100."""
+    s: list[int] = np.sort(delta).tolist()
+    rest = len(s) - 1
+    median = (s[rest // 2] + s[(rest - 1) // 2]) / 2.0
+    return s[-1] / max(median, 1.0, 0.01 * s[-1]), median

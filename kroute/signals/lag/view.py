@@ -1,0 +1,209 @@
+"""What the rules look at: the window as it stood at one poll, reduced to the partitions that count, with its sums."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from kroute.signals.lag.baseline import Baseline
+from kroute.signals.lag.ring import UNSEEN, Bools, Carry, Ints, Poll, Ring
+
+MARKER = 1
+"""A remainder this small that does not grow while nothing is produced is a transaction marker, not lag."""
+UNLEARNT_MS = 65 * 60_000
+"""Until a group's commit period is known, silence of commits is judged only past the commonest schedule, an hour."""
+LEARNT_MOVES = 3
+"""Polls that showed a group working, or with nothing left to do, before its pace is judged."""
+READ_UNCOMMITTED = 2
+
+
+@dataclass(slots=True)
+class Usual:
+    """A group's own baselines: seconds behind, produce and read rate (records/s), member changes, remote share."""
+
+    behind: Baseline = field(default_factory=Baseline)
+    rate: Baseline = field(default_factory=Baseline)
+    read: Baseline = field(default_factory=Baseline)
+    churn: Baseline = field(default_factory=Baseline)
+    remote: Baseline = field(default_factory=Baseline)
+
+    def pack(self) -> list[Baseline]:
+        """As stored in a row."""
+        return [self.behind, self.rate, self.read, self.churn, self.remote]
+
+
+@dataclass(slots=True)
+class View:
+    """One group's window at one poll. Arrays are polls × counted partitions; lists are per poll, oldest first."""
+
+    polls: list[Poll]
+    was: Carry
+    usual: Usual
+    cols: Ints
+    committed: Ints
+    end: Ints
+    """What the group can read up to: the last stable offset, or the log end for a read_uncommitted group."""
+    lag: Ints
+    work: list[int]
+    read: list[int]
+    """Sum of committed offsets."""
+    made: list[int]
+    """Sum of ends."""
+    step_ms: int
+    isolation: int
+    at_stable: int
+    period_ms: int
+    """What is taken for the commit period: a stated schedule, else learnt, else 0."""
+    scheduled: bool
+    rate: float
+    """Records produced per second over the newest polls; likewise what was committed."""
+    read_rate: float
+
+    @property
+    def n(self) -> int:
+        """Polls in the window."""
+        return len(self.polls)
+
+    @property
+    def t(self) -> int:
+        """Time of the judged poll, ms."""
+        return self.polls[-1].t
+
+    @property
+    def step_s(self) -> float:
+        """Seconds between polls."""
+        return self.step_ms / 1000.0
+
+    def seconds(self, polls: int) -> float:
+        """Time that the newest ``polls`` gaps span."""
+        return (self.polls[-1].t - self.polls[max(0, self.n - 1 - polls)].t) / 1000.0
+
+    def produced(self, polls: int) -> int:
+        """Records appended over the newest ``polls`` gaps."""
+        return self.made[-1] - self.made[max(0, self.n - 1 - polls)]
+
+    def committed_records(self, polls: int) -> int:
+        """Records committed over the newest ``polls`` gaps."""
+        return self.read[-1] - self.read[max(0, self.n - 1 - polls)]
+
+    @property
+    def tooth(self) -> int:
+        """Polls that one commit period covers: lag jumps by that much production without meaning anything."""
+        return min(7, max(1, math.ceil(self.was.period_ms / self.step_ms - 0.25)))
+
+    @property
+    def floor(self) -> int:
+        """Lowest work lag of the newest two polls (or commit period): what a commit in between does not explain."""
+        return min(self.work[-1 - self.tooth :])
+
+    @property
+    def behind_s(self) -> float:
+        """Seconds of production that the floor is worth; infinite where nothing is produced."""
+        if self.floor <= 0:
+            return 0.0
+        return self.floor / self.rate if self.rate > 0 else math.inf
+
+    @property
+    def usual_s(self) -> float:
+        """Seconds behind that mean nothing for this group: its own usual, else two polls' production."""
+        jump = max(self.period_ms, self.step_ms) / 1000.0
+        if self.usual.behind.known:
+            own = self.usual.behind.usual_most()
+            return max(own, jump + self.step_s) if self.period_ms > 7 * self.step_ms else own
+        return jump + self.step_s
+
+    @property
+    def far(self) -> bool:
+        """Behind by more than is usual and than one jitter of a poll."""
+        return self.floor >= 5 and self.behind_s > self.usual_s + 0.25 * self.step_s
+
+    def slope(self, points: int) -> float:
+        """Least-squares slope of work lag over the newest ``points`` polls, records per second."""
+        k = min(points, self.n)
+        xs = [(p.t - self.t) / 1000.0 for p in self.polls[-k:]]
+        ys = self.work[-k:]
+        mx, my = sum(xs) / k, sum(ys) / k
+        sxx = math.fsum((x - mx) ** 2 for x in xs)
+        return math.fsum((x - mx) * (y - my) for x, y in zip(xs, ys, strict=True)) / sxx if sxx > 0 else 0.0
+
+    @property
+    def silence_limit_ms(self) -> int:
+        """Commits that stay away for longer than this while records wait are missed."""
+        if self.scheduled or self.was.moves >= LEARNT_MOVES:
+            return int(1.25 * self.period_ms + 1.5 * self.step_ms)
+        return UNLEARNT_MS
+
+
+def look(
+    ring: Ring, n: int, was: Carry, usual: Usual, counted: Bools | None, step_ms: int,
+    schedule_s: float | None, isolation: int,
+) -> View | None:  # fmt: skip
+    """The window of the oldest ``n`` polls of the ring; None when no counted partition has a commit and an end."""
+    c, s = ring.committed[:n], ring.stable[:n]
+    if not ring.width:
+        return None
+    at_stable = was.at_stable
+    gap = ring.gap[:n] if ring.gaps else None
+    cols: Ints | None = None
+    if ring.holes or counted is not None:
+        valid = (c[n - 1] >= 0) & (s[n - 1] >= 0)
+        if counted is not None:
+            valid &= counted
+        if not valid.any():
+            return None
+        if not valid.all():
+            cols = np.flatnonzero(valid)
+            c, s = c[:, cols], s[:, cols]
+            gap = gap[:, cols] if gap is not None else None
+        if ring.holes:
+            c, s, gap = _filled(c, s, gap)
+    if isolation == 0 and gap is not None and gap[n - 1].any():
+        isolation, at_stable = _isolation(c[n - 1], s[n - 1], gap[n - 1], was)
+    elif isolation == 0:
+        isolation = was.isolation
+    e = s + gap if isolation == READ_UNCOMMITTED and gap is not None else s
+    start = ring.start if cols is None else ring.start[cols]
+    lag = e - (np.maximum(c, start) if n == ring.n else c)
+    np.maximum(lag, 0, out=lag)
+    k = max(0, n - 4)
+    quiet = (lag[n - 1] <= MARKER) & (e[n - 1] == e[k]) if n >= 2 else None
+    if quiet is not None and lag[n - 1].any() and quiet.any():
+        lag[k:, quiet] = 0
+    made: list[int] = e.sum(axis=1).tolist()
+    read: list[int] = c.sum(axis=1).tolist()
+    work: list[int] = lag.sum(axis=1).tolist()
+    b = max(0, n - 7)
+    polls = ring.polls[:n]
+    span = (polls[-1].t - polls[b].t) / 1000.0
+    period = int(schedule_s * 1000) if schedule_s else was.period_ms
+    return View(
+        polls=polls, was=was, usual=usual, cols=np.arange(ring.width) if cols is None else cols, committed=c, end=e, lag=lag,
+        work=work, read=read, made=made, step_ms=max(step_ms, 4_000), isolation=isolation, at_stable=at_stable,
+        period_ms=period, scheduled=bool(schedule_s), rate=max(0.0, (made[-1] - made[b]) / span) if span > 0 else 0.0,
+        read_rate=(read[-1] - read[b]) / span if span > 0 else 0.0,
+    )  # fmt: skip
+
+
+def _filled(c: Ints, s: Ints, gap: Ints | None) -> tuple[Ints, Ints, Ints | None]:
+    """Polls that lack a partition take its next known offsets: no change is seen where none was observed."""
+    missing = (s == UNSEEN) | (c < 0)
+    if not missing.any():
+        return c, s, gap
+    c, s, gap = c.copy(), s.copy(), None if gap is None else gap.copy()
+    for i in range(len(c) - 2, -1, -1):
+        m = missing[i]
+        if m.any():
+            c[i, m], s[i, m] = c[i + 1, m], s[i + 1, m]
+            if gap is not None:
+                gap[i, m] = gap[i + 1, m]
+    return c, s, gap
+
+
+def _isolation(c: Ints, s: Ints, gap: Ints, was: Carry) -> tuple[int, int]:
+    """Inferred: a commit above the last stable offset is read_uncommitted; standing at it, thrice, read_committed."""
+    if bool(((c > s) & (gap > 0)).any()):
+        return READ_UNCOMMITTED, 0
+    stands = was.at_stable + 1 if bool(((c == s) & (gap > 0)).any()) else was.at_stable
+    return (1 if stands >= 3 and was.isolation == 0 else was.isolation), min(stands, 3)

@@ -28,11 +28,11 @@ _FAULTS = ("slow-consumer", "stopped-consumer", "sink-failed", "broker-down")
 )
 @click.option("--brokers", type=click.Choice(["1", "3"]), help="How many brokers.  [1; 3 for broker-down]")
 @click.option("--once", is_flag=True, help="Repair the fault when its incident has opened; end when it is resolved.")
-@click.option("--calm", default=20, show_default=True, type=click.IntRange(0, 600), help="Healthy seconds before the fault.")
+@click.option("--calm", default=20, type=click.IntRange(0, 600), help="Healthy seconds before the fault.  [20]")
 @click.option(
     "--timeout", default=240, show_default=True, type=click.IntRange(10), help="Seconds to open, and to resolve (--once)."
 )
-@click.option("--interval", default=3, show_default=True, type=click.IntRange(1, 60), help="Seconds between polls.")
+@click.option("--interval", default=3, type=click.IntRange(1, 60), help="Seconds between polls.  [3]")
 @click.option(
     "--workdir", type=click.Path(file_okay=False, path_type=Path), help="Keep logs and data here.  [a temporary folder]"
 )

@@ -1,0 +1,69 @@
+"""What is usual for one series: a decayed median and median absolute deviation, in three numbers.
+
+Values are fed in small batches that are some polls old. The batch's median moves the estimate by the batch's share of
+the memory, so a batch with a few wild values moves it little, and a symptom is judged (and freezes the estimate) before
+its first values would be fed. The rule: own median and MAD first, the field's threshold while there are too few samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+ENOUGH = 20
+"""Under this many samples the field's thresholds hold."""
+MEMORY = 2880
+"""Samples over which old ones fade: a day at 30 s."""
+SIGMA = 1.4826
+"""Standard deviations per MAD of a normal distribution."""
+WEEK_HOURS = 168
+FREEZE_MAX_MS = 86_400_000
+"""A symptom freezes the baseline of its entity for a day at most: then what it shows is the new usual."""
+
+
+class Base(NamedTuple):
+    """``n`` samples seen (capped at ``MEMORY``), their median and MAD in the unit of the series."""
+
+    n: int = 0
+    median: float = 0.0
+    mad: float = 0.0
+
+    @property
+    def enough(self) -> bool:
+        """True when the estimate may be used."""
+        return self.n >= ENOUGH
+
+    @property
+    def sigma(self) -> float:
+        """Robust standard deviation."""
+        return SIGMA * self.mad
+
+    @property
+    def p90(self) -> float:
+        """Ninetieth percentile, were the series normal."""
+        return self.median + 1.2816 * self.sigma
+
+    def fed(self, batch: Sequence[float]) -> Base:
+        """The estimate after one more batch of values."""
+        if not batch:
+            return self
+        k = len(batch)
+        mid = median(batch)
+        if self.n == 0:
+            return Base(k, mid, median([abs(v - mid) for v in batch]))
+        share = k / (self.n + k)
+        centre = self.median + share * (mid - self.median)
+        spread = self.mad + share * (median([abs(v - centre) for v in batch]) - self.mad)
+        return Base(min(self.n + k, MEMORY), centre, spread)
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value; the mean of the two middle ones of an even number. Raises IndexError when empty."""
+    v = sorted(values)
+    half = len(v) // 2
+    return v[half] if len(v) % 2 else (v[half - 1] + v[half]) / 2
+
+
+def hour_of_week(at_ms: int) -> int:
+    """0–167 in UTC, from Thursday 00:00 (the epoch's weekday)."""
+    return at_ms // 3_600_000 % WEEK_HOURS

@@ -1,0 +1,164 @@
+"""Rules M3, M31, M32, M40, M47, M52, M62: those that look at more than one level of one number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from kroute.signals.metric_rules import HEALTHY, RULES, Feature, Finding, Series, View, judge, number, quantity, rounded
+
+DISK_HORIZON_MS = 2 * 3_600_000
+"""A disk that is full within this time at the present slope is filling."""
+STUCK_POLLS = 10
+DOMINANT_SHARE = 0.5
+MESSAGES = Feature("messages", "records in", "/s", None, add=True)
+
+
+def disk_filling(view: View) -> Finding | None:
+    """M3: above 85 %, or full within two hours at the slope of the whole window."""
+    rule = next(r for r in RULES["broker"] if r.kind == "disk-filling")
+    level = judge(rule, view)
+    series = view.series("disk_ratio", False)
+    if level is None or level.active or len(series) < 12 or series[-1][1] < 0.5:
+        return level
+    (t0, v0), (t1, v1) = series[0], series[-1]
+    rising = sum(1 for (_, a), (_, b) in pairwise(series) if b >= a)
+    slope = (v1 - v0) / (t1 - t0)
+    if slope <= 0 or rising < 0.75 * (len(series) - 1):
+        return level
+    left = (1.0 - v1) / slope
+    if left > DISK_HORIZON_MS:
+        return level
+    why = f"disk {quantity(v1, 'ratio')}, full in {number(left / 60_000)} min at this pace"
+    return Finding(True, t0, v1, why, {"feature": "disk_ratio"})
+
+
+def controller_missing(view: View) -> Finding | None:
+    """M31: active controllers over all sources are not one. Only where a controller was ever seen to be active,
+    for who scrapes the followers alone always sees none; and not while a source that may hold it is not heard."""
+    series = view.series("active_controllers", True)
+    if not series:
+        return None
+    if series[-1][1] < 1 and view.unheard("active_controllers"):
+        return None
+    if view.symptom("controller-missing") is None and not any(v >= 1 for _, v in series):
+        return None
+    wrong = [v != 1 for _, v in series]
+    if len(wrong) >= 3 and all(wrong[-3:]):
+        return _found(series, wrong, f"{number(series[-1][1])} active controllers", "active_controllers")
+    return _keep(view, "controller-missing", series, wrong)
+
+
+def heartbeats_missed(view: View) -> Finding | None:
+    """M32: the count of timed-out heartbeats rose within the last four polls."""
+    return _rising(view, "heartbeat_timeouts", 4, "broker heartbeats timed out")
+
+
+def dominates(view: View) -> Finding | None:
+    """M40: over half of bytes, requests or connections for three polls, well above its own usual where that is known."""
+    principals = view.series("total:principals", False)
+    judged = False
+    for name, label, unit, floor in (
+        ("in", "bytes in", "B/s", 1e6),
+        ("out", "bytes out", "B/s", 1e6),
+        ("requests", "requests", "/s", 100.0),
+        ("connections", "connections", "", 100.0),
+    ):
+        mine, total = view.series(name, True), view.series(f"total:{name}", True)
+        if not mine or not total or not principals or principals[-1][1] < 2:
+            continue
+        judged = True
+        base = view.base(name, True, False)
+        least = max(floor, 2.0 * base.median) if base is not None else floor
+        pairs = list(zip(mine[::-1], total[::-1], strict=False))[::-1]
+        run = [t > 0 and m / t > DOMINANT_SHARE and m > least for (_, m), (_, t) in pairs]
+        if len(run) >= 3 and all(run[-3:]):
+            series: Series = [m for m, _ in pairs]
+            share = series[-1][1] / pairs[-1][1][1]
+            why = f"{quantity(share, 'ratio')} of {label}: {quantity(series[-1][1], unit)}"
+            detail = {"feature": name} if base is None else {"feature": name, "usual": rounded(base.median)}
+            return _found(series, run, why, name)._replace(value=share, detail=detail)
+    return HEALTHY if judged else None
+
+
+def produce_retries(view: View) -> Finding | None:
+    """M47: produce requests fail in numbers and above their usual, while the records written do not grow."""
+    errors = view.series("produce_errors", True)
+    requests = view.series("produce_requests", True)
+    if not errors or not requests:
+        return None
+    usual, written = view.base("produce_errors", True, False), view.base("messages", True, False)
+    messages = view.series("messages", True)
+    least = 1.0 if usual is None else max(1.0, 3.0 * usual.median)
+    flat = not messages or written is None or messages[-1][1] <= 1.3 * written.median
+    pairs = list(zip(errors[::-1], requests[::-1], strict=False))[::-1]
+    run = [flat and e > least and e > 0.2 * r for (_, e), (_, r) in pairs]
+    series: Series = [e for e, _ in pairs]
+    if len(run) >= 3 and all(run[-3:]):
+        why = f"{number(series[-1][1])} failed produce requests/s of {number(pairs[-1][1][1])}"
+        return _found(series, run, why, "produce_errors")
+    return _keep(view, "produce-retries", series, run)
+
+
+def link_groups_stuck(view: View) -> Finding | None:
+    """M52: promotion has begun, is not complete, and made no progress for ten polls."""
+    promoted, subscribed = view.series("promoted", False), view.series("subscribed", False)
+    if not promoted or not subscribed:
+        return None
+    now, of = promoted[-1][1], subscribed[-1][1]
+    still = promoted[-STUCK_POLLS:]
+    if 0 < now < of and len(still) == STUCK_POLLS and all(v == now for _, v in still):
+        why = f"{number(now)} of {number(of)} groups promoted, no progress over {STUCK_POLLS} polls"
+        return Finding(True, still[0][0], now, why, {"feature": "promoted", "promoted": now, "subscribed": of})
+    return HEALTHY
+
+
+def worker_tasks_failing(view: View) -> Finding | None:
+    """M62: failed tasks on the worker for two polls, or start-ups that fail within the last four."""
+    failed = view.series("failed_tasks", True)
+    started = _rising(view, "startup_failures", 4, "task start-ups failed")
+    if failed:
+        run = [v > 0 for _, v in failed]
+        if len(run) >= 2 and all(run[-2:]):
+            return _found(failed, run, f"{number(failed[-1][1])} failed tasks on the worker", "failed_tasks")
+    return started if started is not None else (HEALTHY if failed else None)
+
+
+def _rising(view: View, name: str, polls: int, label: str) -> Finding | None:
+    series = view.series(name, True)[-polls - 1 :]
+    if not series:
+        return None
+    up = [b > a for (_, a), (_, b) in pairwise(series)]
+    if not any(up):
+        return HEALTHY
+    first = up.index(True) + 1
+    rise = series[-1][1] - series[first - 1][1]
+    value = rise if rise > 0 else series[first][1]
+    return Finding(True, series[first][0], value, f"{number(value)} {label}", {"feature": name})
+
+
+def _found(series: Series, run: list[bool], why: str, feature: str) -> Finding:
+    last = len(run) - 1
+    while last > 0 and run[last - 1]:
+        last -= 1
+    return Finding(True, series[last][0], series[-1][1], why, {"feature": feature})
+
+
+def _keep(view: View, kind: str, series: Series, wrong: list[bool]) -> Finding:
+    """An active symptom stays until two polls in a row are right."""
+    old = view.symptom(kind)
+    if old is None or (len(wrong) >= 2 and not any(wrong[-2:])):
+        return HEALTHY
+    return Finding(True, old.since_ms, series[-1][1], old.why, old.detail)
+
+
+Special = Callable[[View], Finding | None]
+SPECIAL: dict[str, tuple[tuple[str, Special], ...]] = {
+    "broker": (("disk-filling", disk_filling),),
+    "cluster": (("controller-missing", controller_missing), ("heartbeats-missed", heartbeats_missed)),
+    "principal": (("dominates", dominates),),
+    "topic": (("produce-retries", produce_retries),),
+    "link": (("link-groups-stuck", link_groups_stuck),),
+    "connect-worker": (("worker-tasks-failing", worker_tasks_failing),),
+}
+"""Entity kind → kind of symptom and its rule; takes the place of a level rule of the same kind."""

@@ -1,0 +1,51 @@
+"""What kind of trouble a Connect task's stack trace names: a small list of words, read in order."""
+
+from __future__ import annotations
+
+MAX_TRACE = 2048
+"""Bytes of a trace that are kept."""
+
+KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("auth", (
+        "authenticationexception", "authorizationexception", "authentication failed", "not authorized", "unauthorized",
+        "access denied", "accessdenied", "permission denied", "invalid credentials", "password authentication",
+        "login failed", "status code 401", "status code 403", "http 401", "http 403", "forbidden", "expired token",
+    )),
+    ("schema", (
+        "serializationexception", "dataexception", "schemaexception", "deserializ", "schema registry", "schemaregistry",
+        "schema not found", "incompatible schema", "schema being registered", "avrotypeexception", "jsonparseexception",
+        "unknown magic byte", "mapper_parsing_exception", "strict_dynamic_mapping_exception",
+    )),
+    ("config", (
+        "configexception", "no such file", "filenotfoundexception", "file not found", "nosuchfileexception",
+        "invalid configuration", "missing required configuration", "invalid value", "classnotfoundexception",
+        "unknown topic or partition", "unknowntopicorpartition", "failed to find any class",
+    )),
+    ("system", (
+        "connection refused", "connectexception: connection", "connection reset", "connection closed", "broken pipe",
+        "timed out", "timeout", "unavailable", "unreachable", "unknownhostexception", "no route to host",
+        "no available connection", "throttl", "too many requests", "status code 429", "http 429", "quota exceeded",
+        "status code 50", "http 50", "status=50", "internal server error", "bad gateway", "es_rejected_execution",
+        "slow down", "slowdown", "sqltransientconnection", "could not connect", "failed to connect", "too many connections",
+        "retry time exceeded", "cluster_block_exception", "no space left",
+    )),
+)  # fmt: skip
+"""Kind → words that name it, lower case. What speaks of the connector itself comes before what speaks of the system."""
+
+
+def classify(trace: str | None) -> str:
+    """``config`` | ``system`` | ``schema`` | ``auth`` | ``other``. The innermost cause that says something counts."""
+    if not trace:
+        return "other"
+    causes = trace.lower().split("caused by:")
+    for text in reversed(causes):
+        headline = text.split("\n\tat ", 1)[0]
+        for kind, words in KINDS:
+            if any(w in headline for w in words):
+                return kind
+    return "other"
+
+
+def clip(trace: str) -> str:
+    """The first 2 KiB, cut at a character."""
+    return trace.encode()[:MAX_TRACE].decode(errors="ignore")

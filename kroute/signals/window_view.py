@@ -1,0 +1,131 @@
+"""What a rule sees of one entity: its series over all sources that are heard, their baselines, its peers."""
+
+from __future__ import annotations
+
+import math
+
+from kroute.contracts.common import Entity
+from kroute.signals.baseline import FREEZE_MAX_MS, Base, hour_of_week
+from kroute.signals.board import Board
+from kroute.signals.metric_rules import Finding, Series
+from kroute.signals.model import Src, Symptom
+from kroute.signals.ring import Poll, Ring, RingStore, SourceKey
+
+LABELLED = ("principal", "topic", "group")
+"""Entities known by labels only: absent from a scrape that tells of others means nothing happened: zero."""
+
+FEW_SOURCES = 3
+DEEP = 5
+"""Where many sources add up, only this many polls of each are looked at: no level rule needs more."""
+
+
+class EntityView:
+    """The windows of one entity at engine time ``now_ms``. Stale and failed sources are left out.
+
+    ``first`` names source kinds in order of preference: where one of them has a feature, others are not asked.
+    """
+
+    def __init__(self, store: RingStore, board: Board, entity: Entity, now_ms: int, first: tuple[str, ...] = ()) -> None:
+        self._store = store
+        self._board = board
+        self._first = first
+        self.entity = entity
+        self.now_ms = now_ms
+        keys = sorted(store.sources.get(entity, ()))
+        self.sources: list[tuple[SourceKey, Ring]] = [(k, store.rings[k]) for k in keys if store.rings[k].fresh(now_ms)]
+        self.at_ms = max((store.rings[k].at_ms for k in keys), default=-1)
+        self.interval_ms = max((r.interval_ms for _, r in self.sources), default=0)
+
+    def series(self, name: str, add: bool) -> Series:
+        all_series = [s for s in (self._of(r, name) for r in self._with(name)) if s]
+        if len(all_series) <= 1:
+            return all_series[0] if all_series else []
+        # Sources are not polled together: newest goes with newest.
+        out: Series = []
+        for i in range(1, max(len(s) for s in all_series) + 1):
+            there = [s[-i] for s in all_series if len(s) >= i]
+            value = math.fsum(v for _, v in there) if add else max(v for _, v in there)
+            out.append((max(at for at, _ in there), value))
+        return out[::-1]
+
+    def base(self, name: str, add: bool, hourly: bool) -> Base | None:
+        found: list[Base] = []
+        for ring in self._with(name):
+            base = ring.base.get(self.entity, {}).get(name, Base())
+            if hourly:
+                own = ring.hours.get(hour_of_week(ring.at_ms), {}).get(self.entity, {}).get(name, Base())
+                base = own if own.enough else base
+            if not base.enough:
+                return None
+            found.append(base)
+        if not found:
+            return None
+        if not add:
+            return max(found, key=lambda b: b.median + b.sigma)
+        return Base(min(b.n for b in found), math.fsum(b.median for b in found), math.sqrt(math.fsum(b.mad**2 for b in found)))
+
+    def peers(self, name: str) -> list[float]:
+        out = []
+        for key in sorted(self._store.rings):
+            if key[:2] != ("broker", self.entity.cluster):
+                continue
+            ring = self._store.rings[key]
+            other = Entity("broker", key[1], key[-1])
+            if other != self.entity and ring.fresh(self.now_ms) and ring.newest is not None:
+                value = ring.newest.values.get(other, {}).get(name)
+                if value is not None:
+                    out.append(value)
+        return out
+
+    def unheard(self, name: str) -> bool:
+        heard = [k for k, _ in self.sources]
+        missing = [r.newest for k in self._store.sources.get(self.entity, ()) if k not in heard for r in (self._store.rings[k],)]
+        return any(p is not None and self._value(p, name) is not None for p in missing)
+
+    def symptom(self, kind: str) -> Symptom | None:
+        return self._board.of(self.entity).get(kind)
+
+    def _with(self, name: str) -> list[Ring]:
+        """Rings whose newest poll has the feature, of the preferred kind where there is one."""
+        found = [(k, r) for k, r in self.sources if r.newest is not None and self._value(r.newest, name) is not None]
+        for kind in self._first:
+            preferred = [r for k, r in found if k[0] == kind]
+            if preferred:
+                return preferred
+        return [r for _, r in found]
+
+    def _of(self, ring: Ring, name: str) -> Series:
+        polls = ring.polls if len(self.sources) <= FEW_SOURCES else ring.polls[-DEEP:]
+        return [(p.at_ms, v) for p in polls if (v := self._value(p, name)) is not None]
+
+    def _value(self, poll: Poll, name: str) -> float | None:
+        if name.startswith("total:"):
+            totals = next((v for e, v in poll.values.items() if e.kind == "source"), {})
+            name = name[6:]
+            return totals.get(name if name == "principals" else f"principal:{name}")
+        value = poll.values.get(self.entity, {}).get(name)
+        if value is None and self.entity.kind in LABELLED:
+            totals = next((v for e, v in poll.values.items() if e.kind == "source"), {})
+            return 0.0 if f"{self.entity.kind}:{name}" in totals else None
+        return value
+
+
+def symptom_of(kind: str, entity: Entity, finding: Finding, at_ms: int, src: Src) -> Symptom:
+    """A finding as the board takes it."""
+    return Symptom(
+        kind=kind,
+        entity=entity,
+        since_ms=finding.since_ms,
+        last_ms=at_ms,
+        value=finding.value,
+        why=finding.why,
+        topic_src=src.topic,
+        partition_src=src.partition,
+        offset_src=src.offset,
+        detail=dict(finding.detail),
+    )
+
+
+def frozen(board: Board, entity: Entity, at_ms: int) -> bool:
+    """True while a symptom of the entity holds its baselines still."""
+    return any(at_ms - s.since_ms <= FREEZE_MAX_MS for s in board.of(entity).values())

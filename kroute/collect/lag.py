@@ -97,6 +97,7 @@ class LagPoller:
     def _poll(self, now: int) -> list[Message]:
         if self._admin is None:
             self._admin = _admin.AdminClient(self._config)
+        leaders = self._leaders()  # first: it also makes librdkafka drop brokers that left the cluster
         listed, partial = self._list()
         described = self._describe(sorted({*listed, *self._known}))
         out: list[Message] = []
@@ -124,7 +125,6 @@ class LagPoller:
             rows: dict[TP, int | None] = {tp: None for tp, _ in _assigned(description)}
             rows.update(answer)
             wanted[group] = rows
-        leaders = self._leaders()
         union = sorted({tp for rows in wanted.values() for tp in rows if leaders.get(tp, -1) >= 0})
         ends = self._ends(union)
         for group, rows in wanted.items():
@@ -134,10 +134,13 @@ class LagPoller:
 
     def _list(self) -> tuple[set[str], str]:
         """Names of the groups, and why the list may be incomplete ('' when it is whole)."""
-        result = self._admin.list_consumer_groups(request_timeout=self._timeout_s).result()
+        answer = _result(self._admin.list_consumer_groups(request_timeout=max(self._timeout_s / 2, 3.0)))
+        if isinstance(answer, Exception):
+            if not self._known:
+                raise answer
+            return set(), f"the groups could not be listed: {why(answer)}"  # a dead broker costs the whole list
+        result = answer
         errors = list(result.errors or ())
-        if errors and not result.valid:
-            raise errors[0] if isinstance(errors[0], KafkaException) else KafkaException(errors[0])
         names = {g.group_id for g in result.valid if self._wanted(g.group_id)}
         return names, f"not every broker listed its groups: {why(errors[0])}" if errors else ""
 
@@ -167,8 +170,13 @@ class LagPoller:
                 out[group] = answer if isinstance(answer, Exception) else self._offsets(answer.topic_partitions or ())
         return out
 
-    def _offsets(self, partitions: Iterable[Any]) -> dict[TP, int | None]:
-        return {(p.topic, p.partition): p.offset if p.offset >= 0 else None for p in partitions if not p.error}
+    def _offsets(self, partitions: Iterable[Any]) -> Exception | dict[TP, int | None]:
+        """Commits by partition; one that could not be read fails the group's poll: it is not "never committed"."""
+        rows = list(partitions)
+        failed = next((p.error for p in rows if p.error), None)
+        if failed is not None:
+            return KafkaException(failed)
+        return {(p.topic, p.partition): p.offset if p.offset >= 0 else None for p in rows}
 
     def _leaders(self) -> dict[TP, int]:
         """Leader of every partition there is, -1 where there is none; kroute's own topics are left out."""

@@ -55,9 +55,10 @@ class Source:
         self._silence_s = FIRST_SILENCE_S
 
     def delay_s(self, now_s: float) -> float:
-        """Seconds to this source's next point on its grid."""
+        """Seconds to this source's next point on its grid; a point that is all but now is passed over, not polled twice."""
         shift = crc32(self.name.encode()) % 1000 / 1000 * self.interval_s
-        return self.interval_s - (now_s - shift) % self.interval_s
+        delay = self.interval_s - (now_s - shift) % self.interval_s
+        return delay if delay > self.interval_s / 10 else delay + self.interval_s
 
     def failed(self, error: str, now_s: float) -> None:
         """Log once when trouble begins or changes, then after 1 min, 2 min, … 1 h."""

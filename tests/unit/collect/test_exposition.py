@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -178,7 +179,7 @@ def test_a_rate_is_never_negative_and_sums_back_to_the_growth(values: list[int],
         for rate in run(t, f"m {v}\n", i * step_s).values():
             assert rate >= 0
             grown += rate * step_s
-    assert grown == pytest.approx(sum(max(0, b - a) for a, b in zip(values, values[1:], strict=False)), rel=1e-6, abs=1e-3)
+    assert grown == pytest.approx(sum(max(0, b - a) for a, b in pairwise(values)), rel=1e-6, abs=1e-3)
 
 
 @given(st.permutations(["0", "1", "2", "3", "4"]))

@@ -38,9 +38,10 @@ def prepare(bootstrap: str, groups: int, partitions: int, topics: int) -> str:
     stem = f"bench-{uuid.uuid4().hex[:6]}"
     admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 60_000})
     names = [f"{stem}-t{i}" for i in range(topics)]
-    new = [NewTopic(n, partitions, 1) for n in names]
-    for future in admin.create_topics(new, request_timeout=60).values():
-        future.result()
+    for i in range(0, topics, 50):  # one request may make 10,000 partitions at most
+        new = [NewTopic(n, partitions, 1) for n in names[i : i + 50]]
+        for future in admin.create_topics(new, request_timeout=60).values():
+            future.result()
     pending: list[Any] = []
     for g in range(groups):
         rows = [TopicPartition(names[g % topics], p, 0) for p in range(partitions)]

@@ -60,6 +60,13 @@ class Stack:
         self.spawn("collect", "collect", "--config", str(self.collect_file))
         return self
 
+    def wait_for_heartbeat(self, timeout_s: float = 90) -> None:
+        """Wait until the worker works: its first heartbeat has come through the whole path."""
+        try:
+            wait_for(lambda: self.alerts, timeout_s, "the first heartbeat")
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.log('worker')}") from None
+
     def spawn(self, name: str, *args: str) -> None:
         """Start ``kroute …`` under a name; its log is ``<name>.log``."""
         log = (self.workdir / f"{name}.log").open("ab")

@@ -102,7 +102,7 @@ def estate(kafka: Chosen, connect: LocalConnect, tmp_path_factory: pytest.TempPa
     """A healthy estate that kroute has watched for a while."""
     e = Estate(kafka.bootstrap, connect, tmp_path_factory.mktemp("scenarios"))
     try:
-        wait_for(lambda: e.stack.alerts, 90, f"the first heartbeat; worker said:\n{e.stack.log('worker')}")
+        e.stack.wait_for_heartbeat()
         time.sleep(20)  # a usual rate and pace have to be seen before anything can be unusual
         yield e
     finally:

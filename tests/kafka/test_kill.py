@@ -1,0 +1,177 @@
+"""A worker killed while an incident opens: no alert is lost, repeats are the same bytes, and replay says the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from kroute.local.choose import Chosen
+from tests.kafka.helpers import wait_for
+from tests.kafka.stack import CLUSTER, Stack, open_deliveries, root_of
+from tests.kafka.test_scenarios import row, team
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+GROUPS = ("g1", "g2", "g3")
+RATE = 1000
+
+
+class Feeder(threading.Thread):
+    """Writes what a collector would: a poll a second of three groups, each slow while it is told to be."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(daemon=True)
+        self.stack = stack
+        self.slow: dict[str, bool] = dict.fromkeys(GROUPS, False)
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        end = 0
+        committed = dict.fromkeys(GROUPS, 0)
+        while not self.done.is_set():
+            end += RATE
+            now = int(time.time() * 1000)
+            for g in GROUPS:
+                step = RATE // 20 if self.slow[g] else 8 * RATE
+                committed[g] = min(end, committed[g] + step)
+                self.stack.put(
+                    "consumer-lag", g,
+                    {"cluster": CLUSTER, "observed_at_ms": now, "interval_ms": 1000, "group": g, "state": "Stable",
+                     "members": [{"member_id": "m", "assignment": [["t", [0]]]}],
+                     "partitions": [{"topic": "t", "partition": 0, "committed": committed[g], "end": end, "start": 0}]},
+                )  # fmt: skip
+            self.done.wait(1.0)
+
+
+@pytest.fixture
+def stack(kafka: Chosen, tmp_path: Path) -> Iterator[Stack]:
+    """A worker, and a feeder that stands in for the collector so that the test knows every signal."""
+    s = Stack(kafka.bootstrap, tmp_path, {})
+    try:
+        s.start([
+            *(team(t) for t in ("team-a", "team-platform")),
+            row("cluster", CLUSTER, owner="team-platform"),
+            *(row("group", g, service=f"s-{g}") for g in GROUPS),
+            *(row("service", f"s-{g}", owner="team-a", slo={"freshness_s": 600}, customer_function="people wait") for g in GROUPS),
+        ])  # fmt: skip
+        s.processes.pop("collect").terminate()
+        yield s
+    finally:
+        s.stop()
+
+
+def test_a_worker_killed_while_incidents_open_loses_nothing(stack: Stack, tmp_path: Path) -> None:
+    feeder = Feeder(stack)
+    feeder.start()
+    try:
+        stack.wait_for_heartbeat()
+        time.sleep(15)
+        # Killed as the first incident opens; started again on the same machine.
+        feeder.slow["g1"] = True
+        stack.expect("opened", "slow-consumer", "group/g1", 60)
+        stack.kill("worker")
+        feeder.slow["g2"] = True
+        stack.spawn("worker", "worker", "--datadir", str(tmp_path / "data"), "--web-port", "0")
+        # Killed again before the second is told; started on another machine, with an empty disk.
+        time.sleep(8)
+        stack.kill("worker")
+        stack.spawn("worker", "worker", "--datadir", str(tmp_path / "elsewhere"), "--web-port", "0")
+        stack.expect("opened", "slow-consumer", "group/g2", 90)
+        feeder.slow.update(g1=False, g2=False)
+        stack.expect("resolved", "slow-consumer", "group/g1", 90)
+        stack.expect("resolved", "slow-consumer", "group/g2", 90)
+    finally:
+        feeder.done.set()
+        feeder.join(10)
+    stack.stop()
+    by_root = {root_of(alerts[0]): alerts for alerts in stack.incidents().values()}
+    assert sorted(by_root) == ["group/g1", "group/g2"], "one incident each, none for the healthy group"
+    for alerts in by_root.values():
+        assert [a["revision"] for a in alerts] == list(range(1, len(alerts) + 1)), "no revision is missing"
+        assert open_deliveries(alerts) == {}
+    live = first_of_each(stack.raw)
+    assert all(live[json.loads(raw)["id"]] == raw for raw in stack.raw), "a repeat is the same bytes"
+    # The record of the run replays to the run's own alerts, byte for byte, under two hash seeds.
+    recording = tmp_path / "facts.jsonl"
+    kroute(stack, "record", "--from-beginning", "--until-end", "--out", str(recording))
+    replays = []
+    for seed in ("1", "2"):
+        out = tmp_path / f"alerts-{seed}.jsonl"
+        kroute(stack, "replay", str(recording), "--out", str(out), PYTHONHASHSEED=seed)
+        replays.append(out.read_bytes())
+    assert replays[0] == replays[1]
+    replayed = [orjson.dumps(orjson.loads(line)["value"]) for line in replays[0].splitlines()]
+    assert first_of_each(replayed) == live
+
+
+def test_a_recording_that_begins_in_mid_log_begins_with_the_rows(stack: Stack, tmp_path: Path) -> None:
+    feeder = Feeder(stack)
+    feeder.start()
+    try:
+        stack.wait_for_heartbeat()
+        time.sleep(15)
+        feeder.slow["g1"] = True
+        stack.expect("opened", "slow-consumer", "group/g1", 60)
+        time.sleep(5)
+        mark, told = time.monotonic(), len(stack.raw)
+        time.sleep(5)
+        feeder.slow["g1"] = False
+        stack.expect("resolved", "slow-consumer", "group/g1", 60)
+    finally:
+        feeder.done.set()
+        feeder.join(10)
+    recording = tmp_path / "facts.jsonl"
+    back = f"{int(time.monotonic() - mark)}s"
+    kroute(stack, "record", "--since", back, "--until-end", "--out", str(recording))
+    first = orjson.loads(recording.open("rb").readline())
+    assert first["table"], "it begins with a snapshot"
+    out = tmp_path / "alerts.jsonl"
+    kroute(stack, "replay", str(recording), "--out", str(out))
+    replayed = first_of_each([orjson.dumps(orjson.loads(line)["value"]) for line in out.read_bytes().splitlines()])
+    live = first_of_each(stack.raw[told:])
+    wanted = {i: raw for i, raw in live.items() if json.loads(raw)["type"] == "resolved"}
+    assert wanted
+    assert {i: replayed.get(i) for i in wanted} == wanted
+
+
+def first_of_each(raw: list[bytes]) -> dict[str, bytes]:
+    """Alerts by id, the first of each."""
+    out: dict[str, bytes] = {}
+    for r in raw:
+        out.setdefault(json.loads(r)["id"], r)
+    return out
+
+
+def kroute(stack: Stack, *args: str, **env: Any) -> None:
+    """Run a command of kroute to its end."""
+    command = [sys.executable, "-m", "kroute.cli.main", *args]
+    done = subprocess.run(command, env=stack.env | env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_second_worker_takes_over_what_the_first_held(stack: Stack, tmp_path: Path) -> None:
+    feeder = Feeder(stack)
+    feeder.start()
+    try:
+        stack.wait_for_heartbeat()
+        stack.spawn("second", "worker", "--datadir", str(tmp_path / "second"), "--web-port", "0")
+        time.sleep(15)
+        feeder.slow["g3"] = True
+        stack.expect("opened", "slow-consumer", "group/g3", 60)
+        stack.kill("worker")
+        feeder.slow["g3"] = False
+        stack.expect("resolved", "slow-consumer", "group/g3", 120)
+    finally:
+        feeder.done.set()
+        feeder.join(10)
+    (alerts,) = stack.incidents(root="group/g3").values()
+    assert open_deliveries(alerts) == {}
+    wait_for(lambda: stack.processes["second"].poll() is None, 5, "the second worker to be alive")

@@ -4,7 +4,7 @@ Rules, as numbered in the tests:
 D1  an active symptom at the end of an expected path is covered with the expectation's p (the strongest of a family)
 D2  an expected symptom observed healthy counts against, ln(1 − p); not observed counts neither way
 D3  before onset + ``within`` an expected symptom is not observed yet
-D4  an expectation over many entities is one term, clamped to ±4 nats
+D4  an expectation over many entities is one term, clamped to ±4 nats; one entity alone is no pattern
 D5  a contradiction that is active counts against, clamped to −4 nats
 D6  an effect older than its supposed cause by over a poll is covered with a fifth of its p
 D7  a cause with required symptoms is considered only while one of them was seen; where none was observed at all it
@@ -21,18 +21,20 @@ from math import fsum
 
 from kroute.contracts.common import Entity
 from kroute.diagnosis.evidence import Evidence, UnitKey
-from kroute.diagnosis.load import Compiled, Term
+from kroute.diagnosis.load import CLAMP, Compiled, Term
 from kroute.diagnosis.paths import Walker
 from kroute.signals.model import DEFAULT_INTERVAL_MS, Status, Symptom
 from kroute.signals.table import BY_KIND
 
-CLAMP = 4.0
+MOST_REASONS = 3
 CHANGE_BEFORE_MS = 30 * 60_000
 CHANGE_AFTER_MS = 2 * 60_000
 OLDER_EFFECT = 0.2
 COVER_QUANTIFIED = 0.995
 """A quantified term's p belongs to the pattern; its members are covered almost surely, else a second global cause
 would earn its keep on what the first left of each of them."""
+
+Hits = list[tuple[Entity, Symptom]]
 
 
 @dataclass
@@ -61,118 +63,118 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker, platfor
     if platform not in c.cause.platforms:
         out.invalid = f"does not exist on {platform}"  # D9
         return out
-    ends = [(t, walker.walk(root, t.steps)) for t in c.expects]
-    onset = _onset(ends, root, evidence)
-    _required(out, ends, evidence)
+    seen = [(t, _active(t, root, evidence, walker)) for t in c.expects]
+    _required(out, seen, evidence, walker)
+    onset = _onset(seen, root, evidence)
+    if out.invalid is not None:
+        for term, hits in seen:
+            _cover(out, term, hits, onset, term.p)
+        return out
     terms = [c.log_prior]
     healthy: dict[UnitKey, tuple[float, str]] = {}
-    for term, entities in ends:
+    for term, hits in seen:
         if term.quantify is None:
-            for e in entities:
-                _single(out, term, e, evidence, onset, healthy)
+            _cover(out, term, hits, onset, term.p)
+            if evidence.now_ms >= onset + term.within_ms:
+                _well(term, walker.walk(root, term.steps, term.on), evidence, healthy)
         else:
-            terms.append(_quantified(out, term, entities, evidence, onset))
+            _cover(out, term, hits, onset, COVER_QUANTIFIED)
+            terms.append(_quantified(out, term, hits, evidence, walker, onset))
     for key, (nats, sentence) in sorted(healthy.items()):
         if key not in out.cover:
             terms.append(nats)
             out.against.append((nats, sentence))
-    terms.extend(_contradicted(out, term, walker.walk(root, term.steps), evidence) for term in c.contradicts)
+    terms.extend(_contradicted(out, term, evidence, walker) for term in c.contradicts)
     terms.extend(_changes(out, evidence, walker, onset))
     out.static = fsum(terms)
     return out
 
 
-def _onset(ends: list[tuple[Term, list[Entity]]], root: Entity, evidence: Evidence) -> int:
-    """Earliest symptom at the root, else the earliest that the cause would explain, else now."""
+def _active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits:
+    """Active symptoms at the end of the term's path, in the order of their entities."""
+    if not evidence.any_active(term.kind):
+        return []
+    found = []
+    for e in walker.walk(root, term.steps, term.on):
+        s = evidence.symptom(e, term.kind)
+        if s is not None and term.matches(s):
+            found.append((e, s))
+    return found
+
+
+def _onset(seen: list[tuple[Term, Hits]], root: Entity, evidence: Evidence) -> int:
+    """Earliest symptom that defines the cause, else at its root, else of those it would explain, else now."""
+    defining: list[int] = []
     at_root: list[int] = []
     elsewhere: list[int] = []
-    for term, entities in ends:
-        for e in entities:
-            s = evidence.symptom(e, term.kind)
-            if s is not None and _matches(term, s):
-                (at_root if e == root else elsewhere).append(s.since_ms)
-    return min(at_root or elsewhere or [evidence.now_ms])
+    for term, hits in seen:
+        for e, s in hits:
+            (defining if term.required else at_root if e == root else elsewhere).append(s.since_ms)
+    return min(defining or at_root or elsewhere or [evidence.now_ms])
 
 
-def _required(out: Candidate, ends: list[tuple[Term, list[Entity]]], evidence: Evidence) -> None:
-    seen_healthy: list[str] = []
-    wanted = False
-    for term, entities in ends:
-        if not term.required:
-            continue
-        wanted = True
-        for e in entities:
-            s = evidence.symptom(e, term.kind)
-            if s is not None and _matches(term, s):
-                return
-            if s is not None or evidence.status(e, term.kind) is Status.HEALTHY:
-                seen_healthy.append(
-                    f"{term.kind} on {e} observed healthy" if s is None else f"{s.kind} on {e} is of another sort"
-                )
-    if not wanted:
+def _required(out: Candidate, seen: list[tuple[Term, Hits]], evidence: Evidence, walker: Walker) -> None:
+    required = [(t, hits) for t, hits in seen if t.required]
+    if not required or any(hits for _, hits in required):
         return
-    if seen_healthy:
-        out.invalid = "; ".join(seen_healthy[:3])
+    observed: list[str] = []
+    for term, _ in required:
+        for e in walker.walk(out.root, term.steps, term.on):
+            status = evidence.status(e, term.kind)
+            if status is Status.ACTIVE:
+                observed.append(f"{term.kind} on {e} is of another sort")
+            elif status is Status.HEALTHY:
+                observed.append(f"{term.kind} on {e} observed healthy")
+            if len(observed) >= MOST_REASONS:
+                break
+    if observed:
+        out.invalid = "; ".join(observed[:MOST_REASONS])
     else:
-        out.missing = tuple(
-            sorted({n for t, _ in ends if t.required for n in BY_KIND[t.kind].needs} | set(out.compiled.cause.needs))
-        )
+        out.missing = tuple(sorted({n for t, _ in required for n in BY_KIND[t.kind].needs} | set(out.compiled.cause.needs)))
         out.invalid = f"not observed: {', '.join(out.missing)}"
 
 
-def _single(
-    out: Candidate, term: Term, e: Entity, evidence: Evidence, onset: int, healthy: dict[UnitKey, tuple[float, str]]
-) -> None:
-    key = (e, term.family)
-    s = evidence.symptom(e, term.kind)
-    if s is not None and _matches(term, s):
-        p = term.p
-        if e != out.root and s.since_ms < onset - DEFAULT_INTERVAL_MS:
-            p *= OLDER_EFFECT
-        out.cover[key] = max(out.cover.get(key, 0.0), p)
-        out.explained[(e, term.kind)] = None
-    elif s is None and evidence.now_ms >= onset + term.within_ms and evidence.status(e, term.kind) is Status.HEALTHY:
-        nats = max(-CLAMP, math.log(1 - term.p))
-        old = healthy.get(key)
-        if old is None or nats < old[0]:
-            healthy[key] = (nats, f"{term.kind} on {e} observed healthy")
-
-
-def _quantified(out: Candidate, term: Term, entities: list[Entity], evidence: Evidence, onset: int) -> float:
-    active: list[tuple[Entity, Symptom]] = []
-    well = 0
-    due = evidence.now_ms >= onset + term.within_ms
-    for e in entities:
-        s = evidence.symptom(e, term.kind)
-        if s is not None and _matches(term, s):
-            active.append((e, s))
-        elif s is None and due and evidence.status(e, term.kind) is Status.HEALTHY:
-            well += 1
-    for e, s in active:
+def _cover(out: Candidate, term: Term, hits: Hits, onset: int, p: float) -> None:
+    for e, s in hits:
+        mine = p * OLDER_EFFECT if e != out.root and s.since_ms < onset - DEFAULT_INTERVAL_MS else p  # D6
         key = (e, term.family)
-        p = COVER_QUANTIFIED
-        if e != out.root and s.since_ms < onset - DEFAULT_INTERVAL_MS:
-            p *= OLDER_EFFECT
-        out.cover[key] = max(out.cover.get(key, 0.0), p)
+        out.cover[key] = max(out.cover.get(key, 0.0), mine)
         out.explained[(e, term.kind)] = None
-    if not active and not well:
+
+
+def _well(term: Term, entities: list[Entity], evidence: Evidence, healthy: dict[UnitKey, tuple[float, str]]) -> None:
+    nats = max(-CLAMP, math.log(1 - term.p))
+    for e in entities:
+        if evidence.status(e, term.kind) is Status.HEALTHY:
+            key = (e, term.family)
+            old = healthy.get(key)
+            if old is None or nats < old[0]:
+                healthy[key] = (nats, f"{term.kind} on {e} observed healthy")
+
+
+def _quantified(out: Candidate, term: Term, hits: Hits, evidence: Evidence, walker: Walker, onset: int) -> float:
+    well = 0
+    entities = walker.walk(out.root, term.steps, term.on)
+    if evidence.now_ms >= onset + term.within_ms:
+        well = sum(1 for e in entities if evidence.status(e, term.kind) is Status.HEALTHY)
+    if not hits and not well:
         return 0.0
-    leak = BY_KIND[term.kind].leak
     if term.quantify == "any":
-        nats = math.log(term.p) if active else math.log(1 - term.p)
+        nats = math.log(term.p) if hits else math.log(1 - term.p)
     else:
         inside = min(max(term.share, 1e-6), 0.99)
-        chance = leak
+        chance = BY_KIND[term.kind].leak
         if term.quantify == "concentration":
-            chance = max(leak, _share_outside(term, entities, len(active), well, evidence))
+            chance = max(chance, _share_outside(term, entities, len(hits), well, evidence))
         chance = min(chance, 0.95)
-        # ln of the pattern's likelihood with this share inside against the share found elsewhere.
-        ratio = len(active) * math.log(inside / chance) + well * math.log((1 - inside) / (1 - chance))
+        # ln of the pattern's likelihood with this share inside against the share found elsewhere. The first one seen is
+        # what raised the suspicion: one alone is no pattern.
+        ratio = max(0, len(hits) - 1) * math.log(inside / chance) + well * math.log((1 - inside) / (1 - chance))
         # With the cause the pattern shows with probability p, else it is as by chance.
         nats = math.log(term.p * math.exp(min(ratio, 50.0)) + 1 - term.p)
     nats = max(-CLAMP, min(CLAMP, nats))
     if nats < 0:
-        out.against.append((nats, f"{term.kind} on {len(active)} of {len(active) + well} at {'/'.join(term.steps)}"))
+        out.against.append((nats, f"{term.kind} on {len(hits)} of {len(hits) + well} at {'/'.join(term.steps)}"))
     return nats
 
 
@@ -185,46 +187,51 @@ def _share_outside(term: Term, inside: list[Entity], active: int, well: int, evi
     return bad / (bad + good) if bad else 0.0
 
 
-def _contradicted(out: Candidate, term: Term, entities: list[Entity], evidence: Evidence) -> float:
-    hits = []
-    well = 0
-    for e in entities:
-        s = evidence.symptom(e, term.kind)
-        if s is not None and _matches(term, s):
-            hits.append((e, s))
-        elif evidence.status(e, term.kind) is Status.HEALTHY:
-            well += 1
-    if not hits:
+def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker) -> float:
+    if not evidence.any_active(term.kind):
         return 0.0
-    share = len(hits) / (len(hits) + well)
+    first: tuple[Entity, Symptom] | None = None
+    active = well = 0
+    root = out.root
+    if not term.steps:
+        s = evidence.symptom(root, term.kind)
+        if s is not None and term.matches(s):
+            first, active = (root, s), 1
+    for middle in walker.walk(root, term.steps[:-1]) if term.steps else ():
+        # Many roots look at the same neighbours: they are counted once for all, and the root itself taken out.
+        t = evidence.tally(middle, term, walker)
+        active += len(t.active) - (root in t.active)
+        well += len(t.well) - (root in t.well)
+        mine = next(((e, s) for e, s in t.active.items() if e != root), None)
+        if mine is not None and (first is None or mine[0] < first[0]):
+            first = mine
+    if first is None:
+        return 0.0
+    share = active / (active + well)
     if term.quantify in ("most", "concentration") and share < 0.5:
         return 0.0
     if term.share and term.quantify not in ("most", "concentration", "any") and share < term.share:
         return 0.0
     nats = max(-CLAMP, math.log(term.p / 0.5))
-    e, s = hits[0]
-    out.against.append((nats, term.because or f"{s.kind} on {e}{' and others' if len(hits) > 1 else ''}: {s.why}"))
+    e, s = first
+    out.against.append((nats, term.because or f"{s.kind} on {e}{' and others' if active > 1 else ''}: {s.why}"))
     return nats
 
 
 def _changes(out: Candidate, evidence: Evidence, walker: Walker, onset: int) -> list[float]:
     terms = []
-    for declared in out.compiled.cause.changes:
-        entities = walker.walk(out.root, tuple(declared.at.split("/")[1:]))
+    for change in out.compiled.changes:
         near = any(
-            evidence.changes.touching(e, declared.kinds, onset - CHANGE_BEFORE_MS, onset + CHANGE_AFTER_MS) for e in entities
+            evidence.changes.touching(e, change.kinds, onset - CHANGE_BEFORE_MS, onset + CHANGE_AFTER_MS)
+            for path in change.paths
+            for e in walker.walk(out.root, path)
         )
         if near:
-            terms.append(min(CLAMP, math.log(declared.p / declared.leak)))
+            terms.append(change.there)
         else:
-            nats = max(-CLAMP, math.log((1 - declared.p) / (1 - declared.leak)))
-            terms.append(nats)
-            what = " or ".join(declared.kinds)
-            out.against.append((nats, f"no {what} declared near its onset"))
-            if declared.required:
-                out.invalid = out.invalid or f"no {what} declared near its onset"
+            terms.append(change.absent)
+            because = f"no {' or '.join(change.kinds)} declared near its onset"
+            out.against.append((change.absent, because))
+            if change.required:
+                out.invalid = out.invalid or because
     return terms
-
-
-def _matches(term: Term, s: Symptom) -> bool:
-    return all(pattern.search(str(s.detail.get(name, ""))) for name, pattern in term.detail)

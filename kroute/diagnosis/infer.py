@@ -43,8 +43,8 @@ def _candidates(catalogue: Catalogue, estate: Estate, evidence: Evidence, walker
     for unit in evidence.units.values():
         for kind in sorted(unit.kinds):
             for c, term in catalogue.expecting.get(kind, ()):
-                for root in walker.back(unit.key[0], term.steps):
-                    if root.kind == c.cause.root and not (term.steps and root == unit.key[0]):
+                for root in walker.back(unit.key[0], term.steps, c.cause.root):
+                    if not (term.steps and root == unit.key[0]):
                         keys[(c.cause.id, root)] = None
     found: dict[Key, Candidate] = {}
     for cause, root in sorted(keys):

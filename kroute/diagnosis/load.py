@@ -13,18 +13,23 @@ from typing import Any, NamedTuple
 from kroute.contracts.common import ENTITY_KINDS
 from kroute.diagnosis import paths
 from kroute.diagnosis.durations import occupancy, seconds
-from kroute.diagnosis.model import UNKNOWN, Cause, Expectation
+from kroute.diagnosis.model import UNKNOWN, Cause, DeclaredChange, Expectation
 from kroute.errors import BadFile
 from kroute.files import convert, line_of, read_yaml
+from kroute.signals.model import Symptom
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
 QUANTIFIER = re.compile(r"any|most|concentration|share >= (0?\.\d+|1(?:\.0+)?)")
+CLAMP = 4.0
+"""No term of one cause counts for or against it by more nats than this."""
 
 
 class Term(NamedTuple):
-    """One compiled expectation or contradiction. ``steps`` from the root; ``share``: see ``quantify``."""
+    """One compiled expectation or contradiction. ``steps`` from the root; ``on``: the kind of entity at their end that
+    can show the symptom; ``share``: see ``quantify``."""
 
     steps: tuple[str, ...]
+    on: str
     kind: str
     family: str
     p: float
@@ -35,6 +40,20 @@ class Term(NamedTuple):
     detail: tuple[tuple[str, re.Pattern[str]], ...]
     because: str | None
 
+    def matches(self, s: Symptom) -> bool:
+        """True when the symptom's detail is of the sort that the term asks for."""
+        return not self.detail or all(pattern.search(str(s.detail.get(name, ""))) for name, pattern in self.detail)
+
+
+class ChangeTerm(NamedTuple):
+    """One compiled declared change: the kinds, the paths to what they touch, and the nats they add when there or not."""
+
+    kinds: tuple[str, ...]
+    paths: tuple[tuple[str, ...], ...]
+    there: float
+    absent: float
+    required: bool
+
 
 class Compiled(NamedTuple):
     """A cause ready for inference. ``log_prior`` is the log odds of its occupancy."""
@@ -44,6 +63,12 @@ class Compiled(NamedTuple):
     expects: tuple[Term, ...]
     contradicts: tuple[Term, ...]
     impact: tuple[tuple[str, ...], ...]
+    changes: tuple[ChangeTerm, ...]
+
+    @property
+    def needs_one(self) -> bool:
+        """True when it is considered only while one of its required symptoms was seen."""
+        return any(t.required for t in self.expects)
 
 
 class Catalogue:
@@ -55,7 +80,10 @@ class Catalogue:
         index: dict[str, list[tuple[Compiled, Term]]] = {}
         for c in self.by_id.values():
             for t in c.expects:
-                index.setdefault(t.kind, []).append((c, t))
+                # What a cluster's members show makes every entity of the root's kind a suspect: only the symptom
+                # that defines the cause may.
+                if t.required or "members" not in t.steps or not c.needs_one:
+                    index.setdefault(t.kind, []).append((c, t))
         self.expecting: Mapping[str, list[tuple[Compiled, Term]]] = MappingProxyType(index)
 
 
@@ -120,6 +148,12 @@ def compile_file(name: str, text: str | None = None) -> Compiled:
                 terms[field].append(_term(item))
             except ValueError as e:
                 raise bad(f".{field}[{i}]", str(e)) from None
+    changes = []
+    for i, declared in enumerate(cause.changes):
+        try:
+            changes.append(_change(declared))
+        except ValueError as e:
+            raise bad(f".changes[{i}]", str(e)) from None
     impact = []
     for i, path in enumerate(cause.impact):
         try:
@@ -128,17 +162,53 @@ def compile_file(name: str, text: str | None = None) -> Compiled:
             raise bad(f".impact[{i}]", str(e)) from None
     for i, remedy in enumerate(cause.remedies):
         for word, signal in (("success", remedy.success), ("failure", remedy.failure)):
-            if signal is not None and signal.symptom not in BY_KIND:
+            if signal is None:
+                continue
+            if signal.symptom not in BY_KIND:
                 raise bad(f".remedies[{i}].{word}.symptom", f"unknown symptom {signal.symptom!r}")
+            try:
+                paths.parse(signal.at)
+                if signal.cleared_within is not None:
+                    seconds(signal.cleared_within)
+            except ValueError as e:
+                raise bad(f".remedies[{i}].{word}", str(e)) from None
         if remedy.rollback is not None and remedy.rollback_owner is None:
             raise bad(f".remedies[{i}]", "has a rollback that nobody owns; add rollback_owner")
-    return Compiled(cause, math.log(prior / (1 - prior)), tuple(terms["expects"]), tuple(terms["contradicts"]), tuple(impact))
+    return Compiled(
+        cause, math.log(prior / (1 - prior)), tuple(terms["expects"]), tuple(terms["contradicts"]), tuple(impact), tuple(changes)
+    )
 
 
 def _expand_at(value: dict[str, Any]) -> None:
     """``changes`` may be one mapping; files stay short for the common case."""
     if isinstance(value.get("changes"), dict):
         value["changes"] = [value["changes"]]
+
+
+def _change(declared: DeclaredChange) -> ChangeTerm:
+    if not declared.kinds:
+        raise ValueError("names no kind of change")
+    for name, value in (("p", declared.p), ("leak", declared.leak)):
+        if not 0 < value < 1:
+            raise ValueError(f"{name} is {value}; it must lie between 0 and 1")
+    at = (declared.at,) if isinstance(declared.at, str) else declared.at
+    return ChangeTerm(
+        kinds=declared.kinds,
+        paths=tuple(paths.parse(p) for p in at),
+        there=min(CLAMP, math.log(declared.p / declared.leak)),
+        absent=max(-CLAMP, math.log((1 - declared.p) / (1 - declared.leak))),
+        required=declared.required,
+    )
+
+
+def _patterns(detail: dict[str, str]) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    out = []
+    for field, text in sorted(detail.items()):
+        try:
+            out.append((field, re.compile(text)))
+        except re.error as e:
+            raise ValueError(f"detail.{field} is not a regular expression: {e}") from None
+    return tuple(out)
 
 
 def _term(item: Any) -> Term:
@@ -158,6 +228,7 @@ def _term(item: Any) -> Term:
     expects = isinstance(item, Expectation)
     return Term(
         steps=paths.parse(item.at),
+        on=kind.entity,
         kind=item.symptom,
         family=kind.family,
         p=min(item.p, 1 - kind.miss / 2) if expects else item.p,
@@ -165,6 +236,6 @@ def _term(item: Any) -> Term:
         quantify=item.quantify,
         share=share,
         required=expects and item.required,
-        detail=tuple((k, re.compile(v)) for k, v in sorted(item.detail.items())),
+        detail=_patterns(item.detail),
         because=None if expects else item.because,
     )

@@ -54,11 +54,12 @@ class Contradiction(Struct, frozen=True, forbid_unknown_fields=True):
 class DeclaredChange(Struct, frozen=True, forbid_unknown_fields=True):
     """A change (``kroute.changes``) near the onset that speaks for the cause.
 
-    ``p``: how often such a change precedes this cause; ``leak``: how often it is there by chance.
+    ``at``: one path or several; a change at the end of any of them counts. ``p``: how often such a change precedes
+    this cause; ``leak``: how often it is there by chance.
     """
 
     kinds: tuple[str, ...]
-    at: str = "self"
+    at: str | tuple[str, ...] = "self"
     p: float = 0.9
     leak: float = 0.01
     required: bool = False

@@ -1,7 +1,7 @@
 """Paths of the catalogue: ``self/system/connectors`` walked over the estate, and walked back from a symptom.
 
-Besides the estate's relations a path may use ``source``: the telemetry source of a broker, a Connect cluster or a
-whole cluster, told by its name.
+Besides the estate's relations a path may use ``source``: the telemetry source of a broker, a Connect worker or a
+link, or all sources of a cluster, told by their names.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ _SOURCED = {
     "connect-worker": "broker-metrics/connect-worker/",
     "link": "broker-metrics/link/",
 }
+_SHARED = (
+    "access", "broker-metrics/broker", "broker-metrics/cluster", "broker-metrics/connect-worker", "broker-metrics/controller",
+    "broker-metrics/link", "broker-metrics/probe", "collection", "consumer-lag", "topology",
+)  # fmt: skip
+"""Sources that speak of a whole cluster (``kroute.signals.telemetry``)."""
 
 
 def parse(path: str) -> tuple[str, ...]:
@@ -41,34 +46,59 @@ class Walker:
     def __init__(self, estate: Estate) -> None:
         self._estate = estate
         self._steps: dict[tuple[Entity, str], list[Entity]] = {}
-        self._walks: dict[tuple[Entity, tuple[str, ...]], list[Entity]] = {}
+        self._walks: dict[tuple[Entity, tuple[str, ...], str | None], list[Entity]] = {}
 
-    def walk(self, start: Entity, steps: tuple[str, ...]) -> list[Entity]:
-        """Entities at the end of the path, sorted; the start itself is left out of a path that leads back to it."""
+    def walk(self, start: Entity, steps: tuple[str, ...], kind: str | None = None) -> list[Entity]:
+        """Entities (of ``kind``, where given) at the end of the path, sorted; a path that leads back leaves out its start."""
         if not steps:
-            return [start]
-        found = self._walks.get((start, steps))
+            return [start] if kind in (None, start.kind) else []
+        found = self._walks.get((start, steps, kind))
         if found is None:
             ends: dict[Entity, None] = {start: None}
-            for s in steps:
+            for s in steps[:-1]:
                 ends = {o: None for e in ends for o in self._step(e, s)}
+            ends = {o: None for e in ends for o in self._last(e, steps[-1], kind)}
             ends.pop(start, None)
-            found = self._walks[(start, steps)] = sorted(ends)
+            found = self._walks[(start, steps, kind)] = sorted(ends)
         return found
 
-    def back(self, end: Entity, steps: tuple[str, ...]) -> list[Entity]:
-        """Roots from which the path leads to ``end``."""
-        roots: dict[Entity, None] = {end: None}
-        for s in reversed(steps):
-            roots = {o: None for e in roots for o in self._back(e, s)}
-        return sorted(roots)
+    def back(self, end: Entity, steps: tuple[str, ...], kind: str) -> list[Entity]:
+        """Roots of ``kind`` from which the path leads to ``end``."""
+        if not steps:
+            return [end] if end.kind == kind else []
+        ends: dict[Entity, None] = {end: None}
+        for s in reversed(steps[1:]):
+            ends = {o: None for e in ends for o in self._back(e, s)}
+        if steps[0] == SOURCE:
+            return sorted({o: None for e in ends for o in _sourced(e) if o.kind == kind})
+        return sorted({o: None for e in ends for o in self._last(e, _INVERSES[steps[0]], kind)})
+
+    def _last(self, e: Entity, relation: str, kind: str | None) -> list[Entity]:
+        if kind is None:
+            return self._step(e, relation)
+        if relation == "members":
+            return self._estate.of_kind(kind, e.cluster)
+        return [o for o in self._step(e, relation) if o.kind == kind]
 
     def _step(self, e: Entity, relation: str) -> list[Entity]:
         found = self._steps.get((e, relation))
         if found is None:
-            found = _source_of(e) if relation == SOURCE else self._estate.related(e, relation)
+            found = self._sources_of(e) if relation == SOURCE else self._estate.related(e, relation)
             self._steps[(e, relation)] = found
         return found
+
+    def _sources_of(self, e: Entity) -> list[Entity]:
+        head = _SOURCED.get(e.kind)
+        if head is not None:
+            return [Entity("source", e.cluster, head + e.name)]
+        if e.kind != "cluster":
+            return []
+        names = dict.fromkeys(_SHARED)
+        for kind, head in _SOURCED.items():
+            names.update({head + o.name: None for o in self._estate.of_kind(kind, e.cluster)})
+        for o in self._estate.of_kind("connector", e.cluster):
+            names["connector-status/" + o.name.partition("/")[0]] = None
+        return [Entity("source", e.cluster, n) for n in sorted(names)]
 
     def _back(self, e: Entity, relation: str) -> list[Entity]:
         if relation == SOURCE:
@@ -76,15 +106,11 @@ class Walker:
         return self._step(e, _INVERSES[relation])
 
 
-def _source_of(e: Entity) -> list[Entity]:
-    head = _SOURCED.get(e.kind)
-    return [Entity("source", e.cluster, head + e.name)] if head else []
-
-
 def _sourced(source: Entity) -> list[Entity]:
     if source.kind != "source":
         return []
+    whole = Entity("cluster", source.cluster, source.cluster)
     for kind, head in _SOURCED.items():
         if source.name.startswith(head):
-            return [Entity(kind, source.cluster, source.name[len(head) :])]
-    return []
+            return [Entity(kind, source.cluster, source.name[len(head) :]), whole]
+    return [whole]

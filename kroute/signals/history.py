@@ -68,7 +68,7 @@ class EndHistory:
         self.t.insert(i, t)
         self.slots.insert(i, slot)
         self.n += 1
-        if not self.holes and bool(ends.min(initial=0) < 0):
+        if not self.holes and len(ends) and int(np.minimum.reduce(ends)) < 0:
             self.holes = True
         return slot
 
@@ -99,7 +99,7 @@ class EndHistory:
     def seconds_behind(self, ids: Ints, committed: Ints, end: Ints, now_ms: int) -> tuple[Floats, Ints]:
         """Seconds since the log end passed ``committed``, and how sure: ``EXACT``, ``ESTIMATE``, ``AT_LEAST``.
 
-        ``ids``, ``committed`` and ``end`` (the log end at ``now_ms``) are parallel. A committed offset older than the
+        ``ids`` (ascending), ``committed`` and ``end`` (the log end at ``now_ms``) are parallel. A committed offset older than the
         history is extrapolated with the history's own mean rate (``ESTIMATE``); where there is no rate to
         extrapolate with, the history's age is the bound (``AT_LEAST``). Never NaN, never a silent cap.
         """
@@ -110,12 +110,19 @@ class EndHistory:
         while n and self.t[n - 1] >= now_ms:  # points after the question do not count
             n -= 1
         behind = committed < end
-        if not behind.any():
+        if not np.count_nonzero(behind):
             return out, bound
-        times = np.array([*self.t[:n], now_ms], np.int64)
+        skip = max(0, n - 4)  # most groups stand within the newest points; the rest of the history need not be searched
+        if not skip or self.holes or int(ids[-1]) >= self.width or np.count_nonzero(self.ends[skip, ids] > committed):
+            skip = 0
+        times = np.array([*self.t[skip:n], now_ms], np.int64)
+        n -= skip
         table = np.full((n + 1, k), UNKNOWN, np.int64)
-        inside = ids < self.width
-        table[:n, inside] = self.ends[:n, ids[inside]]
+        if int(ids[-1]) < self.width:
+            table[:n] = self.ends[skip : skip + n, ids]
+        else:
+            inside = ids < self.width
+            table[:n, inside] = self.ends[:n, ids[inside]]
         table[n] = end
         if self.holes:
             table = np.maximum.accumulate(table, axis=0)
@@ -131,7 +138,7 @@ class EndHistory:
         exact = (now_ms - (t0 + np.clip(share, 0.0, 1.0) * (t1 - t0))) / 1000.0
         old = behind & (passed == 0)
         out[behind] = np.maximum(exact, 0.0)[behind]
-        if old.any():
+        if np.count_nonzero(old):
             age = (now_ms - times[first]) / 1000.0
             grown = end - table[first, cols]
             rate = np.divide(grown, age, out=np.zeros(k), where=age > 0)

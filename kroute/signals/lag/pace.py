@@ -7,6 +7,7 @@ that stand still, no commits at all. What differs is stated at each rule.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from kroute.signals.lag.ring import Carry
 from kroute.signals.lag.skew import Skew
@@ -89,7 +90,7 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
     out.say("lag-growing", fires, holds, l1)
     gaps = min(v.n - 1, max(4, tooth))
     made, read = v.produced(gaps), v.committed_records(gaps)
-    slow = v.far and steady and not silent and 0 < read < 0.9 * made and v.work[-1] > v.work[-1 - gaps]
+    slow = v.far and steady and carry.moved_ms == v.t and 0 < read < 0.9 * made and v.work[-1] > v.work[-1 - gaps]
     slow_still = v.far and read < 0.95 * made
 
     def l2() -> Found:
@@ -149,7 +150,10 @@ def _catching_up(v: View, out: Verdict) -> None:
     large = v.work[-1] > limit * v.rate and v.work[-1] >= 20
     down = slope < -max(0.02 * v.rate, 0.0002 * v.work[-1]) and v.read[-1] > v.read[max(0, v.n - 1 - w)]
     new, old = v.work[-w:], v.work[-2 * w : -w] or v.work[:1]
-    falls = down and max(new) < 0.995 * max(old) and min(new) < min(old) and v.work[-1] < v.work[-2]
+    lower = max(new) < 0.995 * max(old) and min(new) < min(old) and v.work[-1] < v.work[-2]
+    run = v.work[-1 - w :]
+    straight = len(run) > w and all(a > b for a, b in pairwise(run))
+    falls = down and (lower or straight)
 
     def l5() -> Found:
         left = v.work[-1] / -slope if slope < 0 else 0.0

@@ -50,13 +50,14 @@ def _rewound(ring: Ring, v: View, skew: Skew, out: Verdict) -> None:
 
     Active until the former position is regained.
     """
+    if not ring.backs:
+        return
     c = v.committed
-    top = c.max(axis=0)
-    high = ring.high[v.cols]
-    if high.any():
-        top = np.maximum(top, high)
+    top = np.maximum(c.max(axis=0), ring.high[v.cols])
     back = top - c[-1]
     if not back.any():
+        if v.n == ring.n and len(v.cols) == ring.width and not ring.holes:
+            ring.backs = bool((c[1:] < c[:-1]).any() or ring.high.any())
         return
     gone = back > 0
     total = int(back[gone].sum())
@@ -101,9 +102,9 @@ def _lost(ring: Ring, v: View, skew: Skew, carry: Carry) -> None:
     """L8: the commit lies below the log start: retention took records that were never read (redpanda#30624)."""
     if v.n != ring.n:
         return
-    start = ring.start[v.cols]
+    start = ring.start if len(v.cols) == ring.width else ring.start[v.cols]
     below = v.committed[-1] < start
-    if not below.any():
+    if not np.count_nonzero(below):
         return
     columns = [int(i) for i in np.flatnonzero(below)]
     lost = int((start - v.committed[-1])[below].sum())

@@ -88,15 +88,16 @@ class Ring:
     """The polls and their offsets. ``stable`` is the last stable offset, ``gap`` the log end above it."""
 
     __slots__ = (
-        "_order", "_order_parts", "_order_topics", "committed", "gap", "gaps", "high", "holes", "ids", "leader", "polls",
-        "slices", "stable", "start", "topics",
+        "_order", "_order_parts", "_order_topics", "all", "backs", "committed", "gap", "gaps", "high", "holes", "ids",
+        "leader", "polls", "slices", "stable", "start", "topics",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.polls: list[Poll] = []
         self.topics: list[str] = []
         self.slices: dict[str, slice] = {}
-        self.ids: npt.NDArray[np.int32] = np.zeros(0, np.int32)
+        self.ids: Ints = np.zeros(0, np.int64)
+        self.all: Ints = np.zeros(0, np.int64)
         self._resize(0)
         self.start: Ints = np.zeros(0, np.int64)
         self.leader: npt.NDArray[np.int32] = np.zeros(0, np.int32)
@@ -105,6 +106,8 @@ class Ring:
         self.holes = False
         """True while something in the ring is not a plain offset."""
         self.gaps = False
+        self.backs = True
+        """False only when no commit in the ring lies above a later one; a hint that spares work."""
         self._order_topics: list[str] | None = None
         self._order_parts: list[int] = []
         self._order: Ints | None = None
@@ -143,7 +146,9 @@ class Ring:
             a[:, keep] = b[:, at[keep]]
         self.start[keep], self.leader[keep], self.high[keep] = (x[at[keep]] for x in before[3:])
         self.topics = [t for t, _ in layout]
-        self.ids = np.array([p for _, p in new], np.int32)
+        self.ids = np.array([p for _, p in new], np.int64)
+        self.all = np.arange(len(new))
+        self.backs = True
         self.slices = {}
         i = 0
         for t, ps in layout:
@@ -229,12 +234,14 @@ class Ring:
                     a[at + 1 : n + 1] = a[at:n].copy()
             self.polls.insert(at, poll)
             n += 1
-        np.copyto(self.committed[at], s.committed)
-        np.copyto(self.stable[at], s.stable)
+        self.committed[at] = s.committed
+        self.stable[at] = s.stable
         np.subtract(s.end, s.stable, out=self.gap[at])
-        if not self.gaps and self.gap[at].any():
+        if not self.gaps and np.count_nonzero(self.gap[at]):
             self.gaps = True
-        odd = bool(s.committed.min(initial=0) < 0 or s.stable.min(initial=0) < 0)
+        odd = bool(len(s.end) and (np.minimum.reduce(s.committed) < 0 or np.minimum.reduce(s.stable) < 0))
+        if not self.backs:
+            self.backs = at < n - 1 or bool(np.count_nonzero(s.committed < self.committed[at - 1]))
         touched: list[int] = []
         if self.holes or odd:
             touched = self._absences(at)
@@ -246,7 +253,7 @@ class Ring:
     def _evict(self) -> int:
         """The oldest poll leaves; a commit that the group has gone back from is remembered."""
         c, nxt = self.committed[0], self.committed[1]
-        if bool((c > nxt).any()) or bool(self.high.any()):
+        if self.backs and (np.count_nonzero(c > nxt) or np.count_nonzero(self.high)):
             top = np.maximum(self.high, c)
             self.high = np.where((nxt >= 0) & (top > nxt), top, 0)
         n = self.n
@@ -274,7 +281,7 @@ class Ring:
             return []
         s, s0, c, c0 = self.stable[n - 1], self.stable[n - 2], self.committed[n - 1], self.committed[n - 2]
         fell = s < s0
-        if not fell.any():
+        if not np.count_nonzero(fell):
             return []
         fell &= (s >= 0) & (s0 >= 0) & (s + self.gap[n - 1] < c0) & (c < c0)
         if not fell.any():
@@ -288,17 +295,21 @@ class Ring:
 
 
 def _arrays(m: ConsumerLag) -> Sample:
-    ps = m.partitions
-    committed = np.array([NEVER if p.committed is None else p.committed for p in ps], np.int64)
-    end = np.array([p.end for p in ps], np.int64)
-    stable = np.array([p.end if p.stable_end is None else p.stable_end for p in ps], np.int64)
-    start = np.array([0 if p.start is None else p.start for p in ps], np.int64)
-    leader = np.array([-1 if p.leader is None else p.leader for p in ps], np.int32)
-    unknown = end < 0
-    if unknown.any():
+    flat = [
+        x
+        for p in m.partitions
+        for x in (
+            NEVER if p.committed is None else p.committed, p.end, p.end if p.stable_end is None else p.stable_end,
+            p.start or 0, -1 if p.leader is None else p.leader,
+        )
+    ]  # fmt: skip
+    table = np.array(flat, np.int64).reshape(-1, 5).T
+    committed, end, stable, start = np.ascontiguousarray(table[:4])
+    if np.count_nonzero(end < 0):
+        unknown = end < 0
         end[unknown] = UNSEEN
         stable[unknown] = UNSEEN
     odd = (stable < 0) | (stable > end)
-    if odd.any():
+    if np.count_nonzero(odd):
         stable[odd] = end[odd]
-    return Sample(committed, end, stable, np.maximum(start, 0), leader)
+    return Sample(committed, end, stable, np.maximum(start, 0), table[4].astype(np.int32))

@@ -76,8 +76,12 @@ def skew(ring: Ring, v: View, out: Verdict, carry: Carry, leader_of: LeaderOf, o
     if v.work[-1] == 0 and v.work[-2] == 0:
         return s
     low = np.minimum(v.lag[-1], v.lag[-2])
-    if not (low > 1).any():
-        return s
+    if not any(k in v.was.active for k in kinds):
+        b = max(0, v.n - 7)
+        share = (v.usual_s + max(v.step_s, 0.5 * v.usual_s)) / max(v.seconds(6), 0.001)
+        odd = ((low >= 5) & (low > share * (v.end[-1] - v.end[b]))) | ((low > 1) & (v.committed[-1] == v.committed[-2]))
+        if not np.count_nonzero(odd):
+            return s
     mine = None if owner is None else owner[v.cols]
     frozen, frozen_since = _stuck(s, v, out, low, mine, members, carry)
     _slow(s, v, out, low, frozen, mine, members, frozen_since)
@@ -157,7 +161,12 @@ def _slow(
     limit = v.usual_s + max(v.step_s, 0.5 * v.usual_s)
     back = max(0, v.n - 1 - max(3, v.tooth))
     behind = (low >= 5) & (low > limit * rate)
-    rising = behind & (v.lag[-1] > v.lag[back]) & (low >= np.minimum(v.lag[back], v.lag[max(0, back - 1)]))
+    rising = (
+        behind
+        & (v.lag[-1] > v.lag[back])
+        & (v.lag[-1] >= v.lag[-2] - 0.5 * rate * v.step_s)
+        & (low >= np.minimum(v.lag[back], v.lag[max(0, back - 1)]))
+    )
     was_active = [k for k in ("member-lagging", "partition-lagging") if k in v.was.active]
     bad = rising | frozen
     held = behind | frozen if was_active else bad

@@ -15,6 +15,7 @@ import numpy as np
 from kroute.contracts.common import Entity
 from kroute.contracts.inputs import Member
 from kroute.errors import StateError
+from kroute.signals import rowkeys
 from kroute.signals.lag.group import Group, GroupHead
 from kroute.signals.lag.ring import Poll
 from kroute.signals.lag.topic import TopicHead, TopicWindow
@@ -58,12 +59,12 @@ _POINT = msgspec.msgpack.Decoder(PointRow)
 
 def group_key(e: Entity) -> str:
     """Prefix of a group's rows."""
-    return f"g|{e.cluster}|{e.name}|"
+    return rowkeys.join("g", e.cluster, e.name) + "|"
 
 
 def topic_key(e: Entity) -> str:
     """Prefix of a topic's rows."""
-    return f"t|{e.cluster}|{e.name}|"
+    return rowkeys.join("t", e.cluster, e.name) + "|"
 
 
 def put(rows: Rows, key: str, value: bytes, chunks: dict[str, int] | None = None) -> None:
@@ -99,7 +100,7 @@ def poll_rows(rows: Rows, g: Group, positions: Iterable[int]) -> None:
         c = ring.committed[i]
         lag = ring.stable[i] - c
         small = lag.astype(np.int32)
-        packed = small.tobytes() if np.array_equal(small, lag) else lag.tobytes()
+        packed = lag.tobytes() if np.count_nonzero(small != lag) else small.tobytes()
         gap = ring.gap[i].tobytes() if ring.gaps and ring.gap[i].any() else b""
         row = PollRow(g.head, ring.polls[i], c.tobytes(), packed, gap)
         put(rows, f"{prefix}s{ring.polls[i].slot}", _ENCODE(row), g.chunks)

@@ -135,6 +135,11 @@ class TopicWindow:
     def _moves(self, t: int, e: npt.NDArray[Any]) -> None:
         """When did the present ends first show? Found in the dense part of the history, so a late poll counts too."""
         h, hist = self.head, self.history
+        if not hist.holes and hist.n >= 2:
+            total = int(np.add.reduce(e[-1]))
+            if total != int(np.add.reduce(e[-2])):
+                h.moved_ms, h.total = t, total
+                return
         b = max(0, hist.n - DENSE)
         totals: list[int] = np.maximum(e[b:], 0).sum(axis=1).tolist()
         i = len(totals) - 1
@@ -159,8 +164,9 @@ class TopicWindow:
 
     def _hot(self, t: int, delta: npt.NDArray[Any], seconds: float, out: Verdict) -> None:
         """L21: one partition takes five times its siblings' median, and twice what is usual for this topic."""
-        total = int(delta.sum())
-        if len(delta) < 2 or self.history.n < 4 or total < MIN_RECORDS:
+        if len(delta) < 2 or self.history.n < 4:
+            return
+        if int(np.maximum.reduce(delta)) < 3.5 * int(np.minimum.reduce(delta)) or int(np.add.reduce(delta)) < MIN_RECORDS:
             return
         top = int(delta.argmax())
         ratio, median = _ratio(delta)
@@ -215,15 +221,15 @@ class TopicWindow:
             return
         h.folded_ms = hist.t[i]
         seconds = max(0.001, (hist.t[i] - hist.t[i - 1]) / 1000.0)
-        known = e[i - 1] >= 0
-        step = float((e[i] - e[i - 1])[known].sum()) / seconds
+        moved = e[i] - e[i - 1]
+        step = float(np.add.reduce(moved[e[i - 1] >= 0] if hist.holes else moved)) / seconds
         if step > 0.0:
             h.rate.add(step)
             h.gap_ms = max(hist.t[i] - (h.folded_moved_ms or hist.t[i - 1]), int(h.gap_ms * 0.99))
             h.folded_moved_ms = hist.t[i]
         j = max(0, i - 6)
         delta = np.where(e[j] >= 0, e[i] - e[j], 0) if hist.holes else e[i] - e[j]
-        if len(delta) >= 2 and int(delta.sum()) >= MIN_RECORDS:
+        if len(delta) >= 2 and int(np.add.reduce(delta)) >= MIN_RECORDS:
             h.skew.add(_ratio(delta)[0])
 
 

@@ -60,6 +60,30 @@ class View:
     rate: float
     """Records produced per second over the newest polls; likewise what was committed."""
     read_rate: float
+    tooth: int = 1
+    """Polls that one commit period covers: lag jumps by that much production without meaning anything."""
+    floor: int = 0
+    """Lowest work lag of the newest two polls (or commit period): what a commit in between does not explain."""
+    behind_s: float = 0.0
+    """Seconds of production that the floor is worth; infinite where nothing is produced."""
+    usual_s: float = 0.0
+    """Seconds behind that mean nothing for this group: its own usual, else what one commit period and jitter make."""
+    far: bool = False
+    """Behind by more than is usual and than one jitter of a poll."""
+
+    def __post_init__(self) -> None:
+        step, period = self.step_ms, self.period_ms
+        self.tooth = min(7, max(1, math.ceil(self.was.period_ms / step - 0.25)))
+        self.floor = min(self.work[-1 - self.tooth :])
+        if self.floor > 0:
+            self.behind_s = self.floor / self.rate if self.rate > 0 else math.inf
+        jump = max(period, step) / 1000.0
+        if self.usual.behind.known:
+            own = self.usual.behind.usual_most()
+            self.usual_s = max(own, jump + step / 1000.0) if period > 7 * step else own
+        else:
+            self.usual_s = jump + step / 2000.0
+        self.far = self.floor >= 5 and self.behind_s > self.usual_s + step / 4000.0
 
     @property
     def n(self) -> int:
@@ -87,37 +111,6 @@ class View:
     def committed_records(self, polls: int) -> int:
         """Records committed over the newest ``polls`` gaps."""
         return self.read[-1] - self.read[max(0, self.n - 1 - polls)]
-
-    @property
-    def tooth(self) -> int:
-        """Polls that one commit period covers: lag jumps by that much production without meaning anything."""
-        return min(7, max(1, math.ceil(self.was.period_ms / self.step_ms - 0.25)))
-
-    @property
-    def floor(self) -> int:
-        """Lowest work lag of the newest two polls (or commit period): what a commit in between does not explain."""
-        return min(self.work[-1 - self.tooth :])
-
-    @property
-    def behind_s(self) -> float:
-        """Seconds of production that the floor is worth; infinite where nothing is produced."""
-        if self.floor <= 0:
-            return 0.0
-        return self.floor / self.rate if self.rate > 0 else math.inf
-
-    @property
-    def usual_s(self) -> float:
-        """Seconds behind that mean nothing for this group: its own usual, else two polls' production."""
-        jump = max(self.period_ms, self.step_ms) / 1000.0
-        if self.usual.behind.known:
-            own = self.usual.behind.usual_most()
-            return max(own, jump + self.step_s) if self.period_ms > 7 * self.step_ms else own
-        return jump + self.step_s
-
-    @property
-    def far(self) -> bool:
-        """Behind by more than is usual and than one jitter of a poll."""
-        return self.floor >= 5 and self.behind_s > self.usual_s + 0.25 * self.step_s
 
     def slope(self, points: int) -> float:
         """Least-squares slope of work lag over the newest ``points`` polls, records per second."""
@@ -167,19 +160,21 @@ def look(
     start = ring.start if cols is None else ring.start[cols]
     lag = e - (np.maximum(c, start) if n == ring.n else c)
     np.maximum(lag, 0, out=lag)
-    k = max(0, n - 4)
-    quiet = (lag[n - 1] <= MARKER) & (e[n - 1] == e[k]) if n >= 2 else None
-    if quiet is not None and lag[n - 1].any() and quiet.any():
-        lag[k:, quiet] = 0
-    made: list[int] = e.sum(axis=1).tolist()
-    read: list[int] = c.sum(axis=1).tolist()
-    work: list[int] = lag.sum(axis=1).tolist()
+    k = max(0, n - 2)
+    marker = lag[n - 1] == MARKER
+    if n >= 2 and np.count_nonzero(marker):
+        marker &= e[n - 1] == e[k]
+        lag[k:, marker] = 0
+    add = np.add.reduce
+    made: list[int] = add(e, axis=1).tolist()
+    read: list[int] = add(c, axis=1).tolist()
+    work: list[int] = add(lag, axis=1).tolist()
     b = max(0, n - 7)
     polls = ring.polls[:n]
     span = (polls[-1].t - polls[b].t) / 1000.0
     period = int(schedule_s * 1000) if schedule_s else was.period_ms
     return View(
-        polls=polls, was=was, usual=usual, cols=np.arange(ring.width) if cols is None else cols, committed=c, end=e, lag=lag,
+        polls=polls, was=was, usual=usual, cols=ring.all if cols is None else cols, committed=c, end=e, lag=lag,
         work=work, read=read, made=made, step_ms=max(step_ms, 4_000), isolation=isolation, at_stable=at_stable,
         period_ms=period, scheduled=bool(schedule_s), rate=max(0.0, (made[-1] - made[b]) / span) if span > 0 else 0.0,
         read_rate=(read[-1] - read[b]) / span if span > 0 else 0.0,

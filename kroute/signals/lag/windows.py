@@ -12,6 +12,7 @@ import numpy as np
 
 from kroute.contracts.common import Entity
 from kroute.contracts.inputs import ConsumerLag
+from kroute.signals import rowkeys
 from kroute.signals.board import Board
 from kroute.signals.estate import Estate
 from kroute.signals.history import BOUNDS
@@ -231,7 +232,7 @@ class LagWindows:
         ring = g.ring
         s = ring.slices[topic]
         c, stable = ring.committed[n - 1, s], ring.stable[n - 1, s]
-        ok = (c >= 0) & (stable >= 0)
+        ok = (c >= 0) & (stable >= 0) if ring.holes else np.ones(len(c), np.bool_)
         counted = g.counted()
         if counted is not None:
             ok &= counted[s]
@@ -239,8 +240,8 @@ class LagWindows:
             return None
         end = stable + ring.gap[n - 1, s]
         top = end if g.ring.polls[n - 1].carry.isolation == 2 else stable
-        k = max(0, n - 4)
-        marker = (end - c <= MARKER) & (stable[:] + ring.gap[n - 1, s] == ring.stable[k, s] + ring.gap[k, s]) & (n >= 2)
+        k = max(0, n - 2)
+        marker = (end - c <= MARKER) & (stable + ring.gap[n - 1, s] == ring.stable[k, s] + ring.gap[k, s]) & (n >= 2)
         low = np.maximum(c, ring.start[s]) if n == ring.n else c
         work = int(np.maximum(top - low, 0)[ok & ~marker].sum())
         late = ok & ~marker & (low < end)
@@ -249,7 +250,7 @@ class LagWindows:
         window = self._topics.get(Entity("topic", g.entity.cluster, topic))
         if window is None:
             return work, 0.0, BOUNDS[2]
-        ids = ring.ids[s][late].astype(np.int64)
+        ids = ring.ids[s][late]
         seconds, bound = window.history.seconds_behind(ids, low[late], end[late], ring.polls[n - 1].t)
         i = int(seconds.argmax())
         return work, float(seconds[i]), BOUNDS[int(bound[i])]
@@ -268,8 +269,8 @@ class LagWindows:
             stable = ring.stable[at, s]
             gap = ring.gap[at, s]
             ends = np.maximum(stable + gap, -1) if ring.holes else stable + gap
-            gaps = bool(ring.gaps and gap.any())
-            newest = w.offer(t, interval, ring.ids[s].astype(np.int64), ends, stable, gaps)
+            gaps = bool(ring.gaps and np.count_nonzero(gap))
+            newest = w.offer(t, interval, ring.ids[s], ends, stable, gaps)
             if newest or (w.touched and w.history.n and w.history.t[-1] >= t):
                 last = w.history.t[-1]
                 out = w.judge(last, self._known.data_age_objective_s(cluster, topic))
@@ -386,8 +387,7 @@ class LagWindows:
         """One row at recovery, in any order; rows of other tables are left alone."""
         if table != store.TABLE or key[:2] not in ("g|", "t|"):
             return
-        kind, cluster, rest = key.split("|", 2)
-        name, _, row = rest.rpartition("|")
+        kind, cluster, name, row = rowkeys.split(key)
         self._stored.setdefault((kind, cluster, name), {})[row] = value
 
     def loaded(self) -> None:

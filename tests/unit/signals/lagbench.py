@@ -109,6 +109,13 @@ class Bench:
         """Every kind that was active on the group at any poll."""
         return {k for _, ks in self.seen for k in ks}
 
+    def symptom_gone(self, kind: str) -> int | None:
+        """Index of the first message after the kind's first activity at which it was no longer active."""
+        began = self.first(kind)
+        if began is None:
+            return None
+        return next((i for i, (_, ks) in enumerate(self.seen) if i > began and kind not in ks), None)
+
     def first(self, kind: str, after: int = 0) -> int | None:
         """Index of the first message at which the kind was active."""
         return next((i for i, (_, ks) in enumerate(self.seen) if i >= after and kind in ks), None)

@@ -1,0 +1,247 @@
+"""The rules of the table of symptoms, L1–L23, as a proof: a short series, what must be said, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from kroute.contracts.common import Entity
+from kroute.signals.lag.group import GROUP_KINDS
+from kroute.signals.lag.windows import TOPIC_KINDS
+from kroute.signals.model import Status
+from kroute.signals.table import KINDS, LAG
+from tests.unit.signals.lagbench import THE_GROUP, THE_TOPIC, Bench, Stated, member, poll, simulate
+
+K = 1000
+
+
+@dataclass(frozen=True)
+class Row:
+    """Committed offsets and log ends of one partition, every 30 s, after twelve polls at which the group kept up."""
+
+    name: str
+    committed: tuple[float, ...]
+    end: tuple[int, ...]
+    says: tuple[str, ...]
+    because: str
+    state: str = "Stable"
+
+
+TABLE = (
+    Row("keeps up", (13, 14, 15, 16), (13, 14, 15, 16), (), "committed = end"),
+    Row("keeps up a poll behind", (12, 13, 14, 15), (13, 14, 15, 16), (), "lag is one poll's production (Burrow 1)"),
+    Row("nothing is produced", (12, 12, 12, 12), (12, 12, 12, 12), (), "nothing to commit: silence is no stall"),
+    Row("one poll late", (12, 12, 15, 16), (13, 14, 15, 16), (), "shorter than a missed commit period"),
+    Row("stops", (12, 12, 12, 12), (13, 14, 15, 16), ("commits-stopped", "lag-growing"), "Burrow 3: ends moved, commits did not"),
+    Row("stops and is Empty", (12, 12, 12, 12), (13, 14, 15, 16), ("commits-stopped", "group-empty", "lag-growing"),
+        "had members, has none, the topic grows", "Empty"),
+    Row("Empty, nothing produced", (12, 12, 12, 12), (12, 12, 12, 12), (), "nobody misses it", "Empty"),
+    Row("half speed", (12.5, 13, 13.5, 14, 14.5), (13, 14, 15, 16, 17), ("commits-slow", "lag-growing"), "Burrow 5: lag never decreases"),
+    Row("a burst that is read", (14, 18, 19, 20), (18, 19, 20, 21), (), "lag rose once and fell"),
+    Row("goes back", (13, 14, 5, 16), (13, 14, 15, 16), ("offset-rewound",), "Burrow 2, shown until two polls say it was regained"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda r: r.name)
+def test_a_series_says_what_it_says_because(row: Row) -> None:
+    b = Bench()
+    for k in range(13):
+        b.feed(poll(30 * k, [K * k], [K * k]))
+    for i, (c, e) in enumerate(zip(row.committed, row.end, strict=True), 13):
+        b.feed(poll(30 * i, [int(K * c)], [int(K * e)], state=row.state))
+    assert b.active() == row.says, row.because
+
+
+def test_every_kind_of_the_table_is_judged_here() -> None:
+    kinds = {k.kind for k in KINDS if k.reporter == LAG}
+    assert kinds == GROUP_KINDS | TOPIC_KINDS
+
+
+@pytest.mark.parametrize("interval", [1, 5, 15, 30, 60])
+@pytest.mark.parametrize("commit", [1, 5, 7, 10])
+def test_l1_commits_every_few_seconds_make_a_sawtooth_and_no_symptom(interval: float, commit: float) -> None:
+    assert simulate(Bench(), 90, interval_s=interval, commit_s=commit, phase_s=0.3).ever() == set()
+
+
+@pytest.mark.parametrize("interval", [5, 15, 30, 60])
+def test_l1_l2_a_consumer_at_80_percent_is_told_within_five_polls(interval: float) -> None:
+    onset = 60 * interval
+    b = simulate(Bench(), 75, interval_s=interval, commit_s=5, speed=lambda t: 1e9 if t < onset else 80)
+    first = b.first("lag-growing")
+    assert first is not None
+    assert 61 <= first <= 65
+    assert {"lag-growing", "commits-slow"} <= set(b.active())
+    assert abs(b.symptom("lag-growing").since_ms - b.seen[60][0]) <= 2 * interval * 1000
+    assert "records behind" in b.symptom("lag-growing").why
+
+
+@pytest.mark.parametrize("interval", [5, 15, 30, 60])
+def test_l3_a_stopped_consumer_is_told_within_four_polls(interval: float) -> None:
+    onset = 60 * interval
+    b = simulate(Bench(), 75, interval_s=interval, commit_s=5, speed=lambda t: 1e9 if t < onset else 0)
+    first = b.first("commits-stopped")
+    assert first is not None
+    assert 61 <= first <= 64
+
+
+def test_l3_at_polls_of_a_second_a_stop_is_told_within_fifteen_seconds() -> None:
+    b = simulate(Bench(), 120, interval_s=1, commit_s=1, speed=lambda t: 1e9 if t < 80 else 0)
+    first = b.first("commits-stopped")
+    assert first is not None
+    assert first <= 95
+
+
+def test_a_symptom_does_not_flap_while_its_fault_lasts() -> None:
+    b = simulate(Bench(), 120, speed=lambda t: 1e9 if t < 1200 else 80, commit_s=10, interval_s=15)
+    first = b.first("lag-growing")
+    assert first is not None
+    assert all("lag-growing" in ks for _, ks in b.seen[first:])
+
+
+def test_l16_breaches_at_the_objective_and_clears_below_nine_tenths() -> None:
+    b = simulate(Bench(Stated(objective=120)), 60, speed=lambda t: 1e9 if t < 600 else 0 if t < 900 else 1000)
+    first = b.first("objective-breached")
+    assert first in (24, 25)  # the last commit is of 600 s
+    measures = b.lag.of_group(THE_GROUP, b.seen[-1][0])
+    assert measures[0].state == "fine"
+    assert "objective-breached" not in b.active()
+
+
+def test_l17_a_breach_is_foreseen() -> None:
+    b = simulate(Bench(Stated(objective=600)), 45, speed=lambda t: 1e9 if t < 600 else 0)
+    risk, breach = b.first("objective-at-risk"), b.first("objective-breached")
+    assert risk is not None
+    assert breach is not None
+    assert breach - risk >= 5
+    at_risk = simulate(Bench(Stated(objective=600)), risk + 1, speed=lambda t: 1e9 if t < 600 else 0)
+    m = at_risk.lag.of_group(THE_GROUP, at_risk.seen[-1][0])[0]
+    assert m.state == "at-risk"
+    assert m.breach_in_s is not None
+    assert m.lag_s is not None
+    assert abs(m.breach_in_s - (600 - m.lag_s)) < 30
+
+
+def test_l12_a_group_that_is_not_stable_for_several_polls_is_rebalancing_until_it_is() -> None:
+    b = Bench()
+    for k in range(30):
+        state = "PreparingRebalance" if k in (12, 13, 14, 15) else "Stable"
+        b.feed(poll(30 * k, [K * k], [K * k], state=state))
+    assert b.first("rebalancing") == 14
+    assert b.symptom_gone("rebalancing") in range(17, 23)
+
+
+def test_l12_an_epoch_that_keeps_moving_is_rebalancing() -> None:
+    b = Bench()
+    for k in range(16):
+        b.feed(poll(30 * k, [K * k], [K * k], group_epoch=max(7, k)))
+    assert "rebalancing" in b.active()
+
+
+def test_l13_members_that_come_and_go() -> None:
+    b = Bench()
+    for k in range(20):
+        who = f"m{k}" if k > 12 else "m0"
+        b.feed(poll(30 * k, [K * k], [K * k], members=(member(who, [0]), member("steady", []))))
+    assert "member-churn" in b.active()
+    assert b.first("member-churn") == 15
+
+
+def test_l15_reading_from_other_racks_counts_when_the_lag_sits_there() -> None:
+    b = Bench()
+    for i in range(3):
+        b.estate.connect(Entity("broker", "c", str(i)), "rack", [Entity("rack", "c", f"r{i}")])
+    members = (member("near", [0, 1], rack="r0"), member("far", [2, 3], rack="r2"))
+    leaders = [0, 0, 1, 1]
+    slow = 0
+    for k in range(30):
+        slow += K if k < 20 else 100
+        b.feed(poll(30 * k, [K * k, K * k, slow - K, slow - K], [K * k] * 4, members=members, leaders=leaders))
+    assert "reading-remote" in b.active()
+    assert "reading-remote" not in {k for _, ks in b.seen[:20] for k in ks}
+
+
+def test_l20_a_topic_that_falls_silent_against_its_own_baseline() -> None:
+    b = Bench()
+    for k in range(60):
+        end = K * min(k, 45)
+        b.feed(poll(30 * k, [end], [end]))
+    assert b.active(THE_TOPIC) == ("produce-stopped",)
+    assert b.symptom("produce-stopped", THE_TOPIC).since_ms == b.seen[45][0]
+    assert b.active() == ()
+
+
+def test_l20_a_quiet_topic_never_stops() -> None:
+    b = Bench()
+    for k in range(400):
+        end = k // 40
+        b.feed(poll(30 * k, [end], [end]))
+        assert b.active(THE_TOPIC) == ()
+
+
+def test_l20_needs_a_baseline() -> None:
+    b = Bench()
+    for k in range(40):
+        end = K * min(k, 15)
+        b.feed(poll(30 * k, [end], [end]))
+        assert b.active(THE_TOPIC) == ()
+
+
+def test_l21_a_topic_that_is_always_skewed_is_not_hot() -> None:
+    b = Bench()
+    for k in range(80):
+        b.feed(poll(30 * k, [4 * K * k, K * k, K * k, K * k], [4 * K * k, K * k, K * k, K * k]))
+    assert b.active(THE_TOPIC) == ()
+
+
+def test_l22_a_stable_end_that_moves_is_not_stuck() -> None:
+    b = Bench()
+    for k in range(30):
+        b.feed(poll(30 * k, [K * k], [K * k + 500], stable=[K * k]))
+        assert b.active(THE_TOPIC) == ()
+
+
+def test_l23_data_older_than_its_objective() -> None:
+    b = Bench(Stated(age=300))
+    for k in range(30):
+        end = K * min(k, 10)
+        b.feed(poll(30 * k, [end], [end]))
+    assert "data-stale" in b.active(THE_TOPIC)
+    m = b.lag.of_topic(THE_TOPIC, b.seen[-1][0])
+    assert m is not None
+    assert (m.state, m.data_age_s, m.objective_s) == ("breached", 19 * 30.0, 300)
+
+
+def test_a_topic_read_by_several_groups_is_judged_once_per_poll_time() -> None:
+    b = Bench()
+    for k in range(10):
+        for i in range(3):
+            m = poll(30 * k + i, [K * k], [K * k])
+            b.feed(m.__class__(cluster="c", group=f"g{i}", observed_at_ms=m.observed_at_ms, state="Stable", interval_ms=30_000,
+                               partitions=m.partitions))  # fmt: skip
+    assert sum(1 for r in b.reports if r[1] == THE_TOPIC) == 10
+
+
+def test_parts_of_a_message_are_judged_when_all_are_in() -> None:
+    b = Bench()
+    whole = poll(0, [5, 6, 7], [5, 6, 7])
+    pieces = [poll(0, [5, 6, 7], [5, 6, 7], part=i, parts=3) for i in range(3)]
+    pieces = [msgspec.structs.replace(p, partitions=whole.partitions[i : i + 1]) for i, p in enumerate(pieces)]
+    b.feed(pieces[2])
+    b.feed(pieces[0])
+    b.feed(pieces[0])
+    assert not [r for r in b.reports if r[1] == THE_GROUP]
+    b.feed(pieces[1])
+    assert len([r for r in b.reports if r[1] == THE_GROUP]) == 1
+    assert b.lag.of_group(THE_GROUP, whole.observed_at_ms)[0].lag == 0
+
+
+def test_a_poll_interval_that_is_not_told_is_learnt() -> None:
+    b = simulate(Bench(), 20, interval_s=15)
+    told = b.reports[-1][3]
+    c = Bench()
+    for k in range(20):
+        c.feed(poll(15 * k, [K * k], [K * k], interval_s=None))
+    assert c.reports[-1][3] == told == 15_000
+    assert c.status("lag-growing") is Status.HEALTHY

@@ -39,10 +39,12 @@ class Artefacts:
     """What a local Kafka is started from. ``classpath``: jars of broker, Connect and tools.
 
     ``plugins``: a folder that holds only Connect's file connectors (scanning all jars would take minutes).
+    ``options_file``: the class path as a Java argument file, so that process lists stay readable.
     """
 
     java: Path
     classpath: tuple[Path, ...]
+    options_file: Path
     plugins: Path
     jmx_exporter: Path
 
@@ -58,8 +60,7 @@ class Artefacts:
             "-Djava.awt.headless=true",
             f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}",
             *options,
-            "-cp",
-            os.pathsep.join(map(str, self.classpath)),
+            f"@{self.options_file}",
             main_class,
             *args,
         ]
@@ -79,7 +80,7 @@ def resolve(cache: Path | None = None) -> Artefacts:
     """
     java = _java()
     key = hashlib.sha256(json.dumps([*_CLASS_PATH, _LOG_BACK_END, _FILE_PLUGIN, _JMX_EXPORTER]).encode()).hexdigest()[:12]
-    root = (cache or cache_dir()) / f"kafka-{KAFKA_VERSION}-{key}"
+    root = (cache or cache_dir()).absolute() / f"kafka-{KAFKA_VERSION}-{key}"
     found = _known(root, java)
     if found is not None:
         return found
@@ -108,12 +109,14 @@ def _known(root: Path, java: Path) -> Artefacts | None:
         stored = json.loads((root / "resolved.json").read_text(encoding="utf-8"))
         files = {name: root / path for name, path in stored["named"].items()}
         jars = tuple(root / path for path in stored["classpath"])
+        if stored["root"] != str(root):  # the class path holds absolute names
+            return None
         for path, size in stored["sizes"].items():
             if (root / path).stat().st_size != size:
                 return None
+        return Artefacts(java, jars, files["options"], files["plugins"], files["jmx_exporter"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return Artefacts(java, jars, files["plugins"], files["jmx_exporter"])
 
 
 def _fetch(root: Path, java: Path) -> Artefacts:
@@ -138,10 +141,14 @@ def _fetch(root: Path, java: Path) -> Artefacts:
     plugins = root / "plugins" / "connect-file"
     plugins.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(plugin, plugins / plugin.name)
-    files = [*classpath, exporter, plugins / plugin.name]
+    options = root / "classpath.options"
+    quoted = os.pathsep.join(map(str, classpath)).replace("\\", "\\\\").replace('"', '\\"')
+    options.write_text(f'-cp "{quoted}"\n', encoding="utf-8")
+    files = [*classpath, exporter, options, plugins / plugin.name]
     stored = {
+        "root": str(root),
         "classpath": [str(p.relative_to(root)) for p in classpath],
-        "named": {"plugins": "plugins", "jmx_exporter": str(exporter.relative_to(root))},
+        "named": {"plugins": "plugins", "options": options.name, "jmx_exporter": str(exporter.relative_to(root))},
         "sizes": {str(p.relative_to(root)): p.stat().st_size for p in files},
     }
     draft = root / "resolved.json.new"

@@ -41,6 +41,14 @@ def test_what_was_resolved_once_is_not_fetched_again(tmp_path: Path) -> None:
     assert [p.name for p in (first.plugins / "connect-file").iterdir()]
 
 
+def test_a_cache_that_was_moved_still_works(tmp_path: Path) -> None:
+    artefacts.resolve(tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = artefacts.resolve(tmp_path / "there")
+    assert str(tmp_path / "there") in moved.options_file.read_text()
+    assert str(tmp_path / "here") not in moved.options_file.read_text()
+
+
 def test_a_damaged_jar_is_fetched_again(tmp_path: Path) -> None:
     first = artefacts.resolve(tmp_path)
     first.classpath[0].write_text("")

@@ -199,6 +199,7 @@ class Wish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ruled_out: Many | None = None
     missing: Many | None = None
     alternatives: Many | None = None
+    considered: Many | None = None
     suppressed: str | bool | None = None
     late: bool | None = None
     flaps: int | None = None

@@ -1,10 +1,10 @@
 """Does an alert have the fields that a case asks for? Every difference as a sentence.
 
-A list of words must all be there: ``impact`` (services, exactly these), ``diagnosis``, ``action``, ``impact_teams``,
-``destinations`` (told ones, exactly these), ``symptoms`` (a kind, or ``kind@entity/name``; at least these), ``ruled_out``,
-``missing``, ``alternatives`` (at least these). ``type``, ``cause``, ``root``, ``severity``: any of a list. ``urgency``,
-``reason``, ``via``: by role, the loudest of the role's routes; ``none`` where nobody of the role is told. ``do`` by
-destination or team. ``objective``, ``lag_s`` (from, to) and ``bound`` by service. ``confidence``: at least.
+A list of words must all be there. Exactly these: ``impact`` (services), ``diagnosis``, ``action``, ``impact_teams``,
+``destinations`` (told ones). At least these: ``symptoms`` (a kind, or ``kind@entity/name``), ``ruled_out``, ``missing``,
+``alternatives``, ``considered`` (ruled out or an alternative). Any of a list: ``type``, ``cause``, ``root``, ``severity``.
+``urgency``, ``reason``, ``via``: by role, of the loudest of the role's routes; ``none`` where nobody of the role is told.
+``do`` by destination or team. ``objective``, ``lag_s`` (from, to) and ``bound`` by service. ``confidence``: at least.
 ``summary``, ``why``: part of the text. ``suppressed``: by what, or ``no``.
 """
 
@@ -88,12 +88,18 @@ def _contains(get: Callable[[Plain], Any]) -> Callable[[Any, Plain], str | None]
 
 
 def told(alert: Plain) -> list[Plain]:
-    """Routes that somebody hears of: a route that was never opened has ``do: none``."""
+    """Routes that are not being closed; one that shares its delivery, or is silenced, has ``do: none``."""
     return [r for r in alert["routes"] if r["do"] != "close"]
 
 
 def _teams(role: str) -> Callable[[Plain], list[str]]:
-    return lambda alert: [r["team"] for r in alert["routes"] if r["role"] == role]
+    """Teams of a role; one that is only told of its close no longer has it, unless all is over."""
+
+    def teams(alert: Plain) -> list[str]:
+        routes = told(alert) if alert["status"] == "firing" else alert["routes"]
+        return [r["team"] for r in routes if r["role"] == role]
+
+    return teams
 
 
 def _by_role(field: str) -> Callable[[Any, Plain], str | None]:
@@ -141,7 +147,7 @@ _CHECKS: dict[str, Callable[[Any, Plain], str | None]] = {
     "status": _equal(lambda a: a["status"]),
     "cause": _one_of(lambda a: a["cause"]["id"]),
     "root": _one_of(lambda a: entity(a["cause"]["root"])),
-    "impact": _exactly(lambda a: [i["service"] or "-" for i in a["impact"]]),
+    "impact": _exactly(lambda a: [i["service"] for i in a["impact"] if i["service"]]),
     "diagnosis": _exactly(_teams("diagnosis")),
     "action": _exactly(_teams("action")),
     "impact_teams": _exactly(_teams("impact")),
@@ -159,6 +165,7 @@ _CHECKS: dict[str, Callable[[Any, Plain], str | None]] = {
     "symptoms": _at_least(_symptoms),
     "ruled_out": _at_least(lambda a: [r["id"] for r in a["ruled_out"]]),
     "missing": _at_least(lambda a: list(a["cause"]["missing"])),
+    "considered": _at_least(lambda a: [r["id"] for r in (*a["ruled_out"], *a["cause"]["alternatives"])]),
     "alternatives": _at_least(lambda a: [r["id"] for r in a["cause"]["alternatives"]]),
     "suppressed": _suppressed,
     "late": _equal(lambda a: a["late"]),

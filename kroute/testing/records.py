@@ -5,8 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
+from kroute.contracts.rows import Policy
+from kroute.routing.policy import check
 from kroute.settings import Settings
 from kroute.stream.forward import Record
 from kroute.testing.case import Case, ChangeSpec, ControlSpec
@@ -76,10 +79,11 @@ def _rows(case: Case, world: World) -> list[Draft]:
     start = case.start_ms - BEFORE_MS
     out = [Draft(start, "ownership", k, _row(k, row)) for k, row in world.rows.items()]
     if case.spec.policy is not None:
-        out.append(Draft(start, "policy", "policy", orjson.dumps({"version": "case", **case.spec.policy})))
+        out.append(Draft(start, "policy", "policy", _policy(case, ".policy", {"version": "case", **case.spec.policy})))
     for i, p in enumerate(case.spec.policies):
         at = case.start_ms + case.ms(f".policies[{i}].at", p.at)
-        out.append(Draft(at, "policy", "policy", orjson.dumps({"version": f"case-{i + 2}", **p.policy})))
+        value = _policy(case, f".policies[{i}].policy", {"version": f"case-{i + 2}", **p.policy})
+        out.append(Draft(at, "policy", "policy", value))
     rows = dict(world.rows)
     order = sorted(range(len(case.spec.ownership)), key=lambda i: case.ms(f".ownership[{i}].at", case.spec.ownership[i].at))
     for i in order:
@@ -100,6 +104,17 @@ def _rows(case: Case, world: World) -> list[Draft]:
                     out.append(Draft(at, "ownership", k, _row(k, team)))
             out.append(Draft(at, "ownership", key, _row(key, rows[key])))
     return out
+
+
+def _policy(case: Case, field: str, value: dict[str, Any]) -> bytes:
+    """A policy that the router would refuse is a mistake in the file."""
+    try:
+        _, problems = check(msgspec.convert(value, Policy))
+    except msgspec.ValidationError as e:
+        raise case.place.bad(field, str(e).replace("`", "'")) from None
+    if problems:
+        raise case.place.bad(field, "; ".join(problems))
+    return orjson.dumps(value)
 
 
 def _row(key: str, row: dict[str, Any]) -> bytes:

@@ -70,7 +70,7 @@ class Board:
         touched = old_report is None or old_report.judged != judged or (bool(judged) and old_report.interval_ms != interval_ms)
         mine = self._by_entity.get(entity, {})
         now_active = {s.kind: s for s in active}
-        for kind in [k for k in mine if k in judged and k not in now_active]:
+        for kind in sorted(k for k in mine if k in judged and k not in now_active):
             self._end(entity, kind)
             touched = True
         for kind, symptom in now_active.items():
@@ -87,7 +87,7 @@ class Board:
 
     def retire(self, reporter: str, entity: Entity) -> None:
         """The reporter will not hear of the entity again: its report and its symptoms leave the board."""
-        for kind in [k for k in self._by_entity.get(entity, {}) if BY_KIND[k].reporter == reporter]:
+        for kind in sorted(k for k in self._by_entity.get(entity, {}) if BY_KIND[k].reporter == reporter):
             self._end(entity, kind)
         if self._reports.get(entity, {}).pop(reporter, None) is not None:
             self._write(entity)
@@ -95,7 +95,7 @@ class Board:
     def forget(self, entity: Entity) -> None:
         """The entity no longer exists: its symptoms and reports leave the board at once."""
         known = entity in self._by_entity or entity in self._reports
-        for kind in list(self._by_entity.get(entity, ())):
+        for kind in sorted(self._by_entity.get(entity, ())):
             self._end(entity, kind)
         self._reports.pop(entity, None)
         if known:

@@ -1,16 +1,19 @@
 """The estate of one domain: which entities exist and how they hang together.
 
 Fed by topology, consumer-lag and connector-status messages and by ownership rows; diagnosis walks its relations,
-all of which are on a closed list, each with its inverse (signals.md, "Names and relations").
+all of which are on a closed list, each with its inverse (README, "Names and relations"). What was observed before the
+last change of a relation does not change it back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
 import msgspec
 
 from kroute.contracts.common import Entity
 from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus, ConsumerLag, Topology
+from kroute.signals import rowkeys
 from kroute.signals.model import Rows
 
 RELATIONS: dict[str, str] = {
@@ -35,6 +38,9 @@ RELATIONS: dict[str, str] = {
 """Relation → its inverse."""
 
 _INVERSE = RELATIONS | {v: k for k, v in RELATIONS.items()}
+TABLE = "topology"
+MOST_GONE = 1000
+"""Groups and connectors whose end is remembered, so that a message from before it does not bring them back."""
 
 
 class Estate:
@@ -51,6 +57,13 @@ class Estate:
         """Cluster → ``kafka`` | ``automq``."""
         self._leaders: dict[tuple[str, str], tuple[int, ...]] = {}
         """(cluster, topic) → leader by partition id, -1 where there is none."""
+        self._leaders_at: dict[tuple[str, str], int] = {}
+        self._brokers_at: dict[str, int] = {}
+        self._edges_at: dict[tuple[Entity, str], int] = {}
+        """When what is known was observed first; statements of people have no time."""
+        self._gone: dict[Entity, int] = {}
+        self._open: dict[Entity, dict[int, tuple[int, list[str], list[int]]]] = {}
+        """Parts of a split poll that is not complete: part → observed_at_ms, topics, broker ids."""
         self.brokers: dict[str, dict[int, str]] = {}
         """Cluster → broker id → ``alive`` | ``fenced`` | ``gone``."""
 
@@ -89,53 +102,75 @@ class Estate:
         """Placement: leaders, replicas, racks. A broker that was listed and is absent is gone."""
         if not m.up:
             return
-        c = m.cluster
+        c, at = m.cluster, m.observed_at_ms
         if m.platform:
             self._platform(c, m.platform)
-        if m.brokers:
-            known = dict(self.brokers.get(c, {}))
-            if m.parts == 1:
-                known = dict.fromkeys(known, "gone")
-            for b in m.brokers:
-                known[b.id] = b.state
-                e = Entity("broker", c, str(b.id))
-                self._keep(e)
-                if b.rack:
-                    self._edges(e, "rack", [Entity("rack", c, b.rack)])
-                if b.platform:
-                    self._platform(c, b.platform)
-            if known != self.brokers.get(c):
-                self.brokers[c] = known
-                self._rows.put("topology", f"brokers|{c}", msgspec.msgpack.encode(sorted(known.items())))
-        named: dict[str, None] = {}
+        for b in m.brokers:
+            e = Entity("broker", c, str(b.id))
+            self._keep(e)
+            if b.rack:
+                self._edges(e, "rack", [Entity("rack", c, b.rack)], at)
+            if b.platform:
+                self._platform(c, b.platform)
         for t in m.topics:
-            named[t.name] = None
             e = Entity("topic", c, t.name)
-            width = max((p.id for p in t.partitions), default=-1) + 1
-            ids = [-1] * width
+            ids = [-1] * (max((p.id for p in t.partitions), default=-1) + 1)
+            hosts: dict[int, None] = {}
             for p in t.partitions:
                 ids[p.id] = -1 if p.leader is None else p.leader
-            if self._leaders.get((c, t.name)) != tuple(ids):
-                self._leaders[(c, t.name)] = tuple(ids)
-                self._rows.put("topology", f"leaders|{c}|{t.name}", msgspec.msgpack.encode(ids))
-            self._edges(e, "topic-leaders", [_broker(c, i) for i in ids if i >= 0])
-            self._edges(e, "replicas", [_broker(c, i) for p in t.partitions for i in p.replicas])
-        if m.topics and m.parts == 1:
-            for e in [t for t in self.of_kind("topic", c) if t.name not in named]:
-                self.forget(e)
+                hosts.update(dict.fromkeys(p.replicas))
+            key = (c, t.name)
+            if self._leaders.get(key) != tuple(ids) and at >= self._leaders_at.get(key, -1):
+                self._leaders[key], self._leaders_at[key] = tuple(ids), at
+                self._rows.put(TABLE, rowkeys.join("leaders", c, t.name), msgspec.msgpack.encode((at, ids)))
+            self._edges(e, "topic-leaders", [_broker(c, i) for i in dict.fromkeys(ids) if i >= 0], at)
+            self._edges(e, "replicas", [_broker(c, i) for i in hosts], at)
         for x in m.transactions:
-            e = Entity("transaction", c, x.id)
-            self._edges(e, "transaction-topics", [Entity("topic", c, t) for t, _ in x.partitions])
+            topics = dict.fromkeys(t for t, _ in x.partitions)
+            self._edges(Entity("transaction", c, x.id), "transaction-topics", [Entity("topic", c, t) for t in topics], at)
+        self._brokers(c, {b.id: b.state for b in m.brokers}, [], at)
+        whole = self._collect(Entity("cluster", c, c), m, [t.name for t in m.topics], [b.id for b in m.brokers])
+        if whole is not None:
+            self._absent(m, *whole)
+
+    def _absent(self, m: Topology, topics: list[str], brokers: list[int]) -> None:
+        """What a complete poll does not list is gone: brokers, deleted topics, ended transactions."""
+        c, at = m.cluster, m.observed_at_ms
+        if brokers:
+            self._brokers(c, {}, brokers, at)
+        if topics:
+            named = dict.fromkeys(topics)
+            for e in self.of_kind("topic", c):
+                if e.name not in named and at >= self._leaders_at.get((c, e.name), -1):
+                    self.forget(e)
+        if m.parts == 1:
+            listed = dict.fromkeys(x.id for x in m.transactions)
+            for e in self.of_kind("transaction", c):
+                if e.name not in listed and at >= self._edges_at.get((e, "transaction-topics"), -1):
+                    self.forget(e)
+
+    def _brokers(self, c: str, states: dict[int, str], only: list[int], at: int) -> None:
+        """Set states that are told; ``only``, where given, is every broker there is."""
+        old = self.brokers.get(c, {})
+        new = {**old, **states}
+        if only:
+            there = dict.fromkeys(only)
+            new = {i: state if i in there else "gone" for i, state in new.items()}
+        if new != old and at >= self._brokers_at.get(c, -1):
+            self.brokers[c], self._brokers_at[c] = new, at
+            self._rows.put(TABLE, rowkeys.join("brokers", c), msgspec.msgpack.encode((at, sorted(new.items()))))
 
     def observe_lag(self, m: ConsumerLag) -> None:
         """A group's topics, leaders, coordinator and the racks of its members. ``Dead`` removes it."""
         e = Entity("group", m.cluster, m.group)
-        if not m.up:
+        c, at = m.cluster, m.observed_at_ms
+        if not m.up or not self._alive(e, at):
             return
         if m.state == "Dead":
-            self.forget(e)
+            if at >= self._edges_at.get((e, "topics"), -1):
+                self.forget(e)
+                self._bury(e, at)
             return
-        c = m.cluster
         topics: dict[str, None] = {}
         leaders: dict[int, None] = {}
         for p in m.partitions:
@@ -143,35 +178,35 @@ class Estate:
             leader = p.leader if p.leader is not None else self.leader(c, p.topic, p.partition)
             if leader is not None and leader >= 0:
                 leaders[leader] = None
-        if m.parts == 1 or m.part == 0:
-            self._edges(e, "topics", [Entity("topic", c, t) for t in topics])
-            self._edges(e, "leaders", [_broker(c, i) for i in leaders])
-        else:
-            self._edges(e, "topics", [*self.related(e, "topics"), *(Entity("topic", c, t) for t in topics)])
-            self._edges(e, "leaders", [*self.related(e, "leaders"), *(_broker(c, i) for i in leaders)])
+        whole = self._collect(e, m, list(topics), list(leaders))
+        if whole is not None:
+            self._edges(e, "topics", [Entity("topic", c, t) for t in whole[0]], at)
+            self._edges(e, "leaders", [_broker(c, i) for i in whole[1]], at)
         if m.coordinator is not None and m.coordinator >= 0:
-            self._edges(e, "coordinator", [_broker(c, m.coordinator)])
-        if m.members is not None:
-            self._edges(e, "racks", [Entity("rack", c, x.rack) for x in m.members if x.rack])
+            self._edges(e, "coordinator", [_broker(c, m.coordinator)], at)
+        if m.members is not None and m.part == 0:
+            self._edges(e, "racks", [Entity("rack", c, x.rack) for x in m.members if x.rack], at)
 
     def observe_connector(self, m: ConnectorStatus) -> None:
         """A connector's system, workers, group and topics."""
-        if not m.up:
-            return
-        c = m.cluster
+        c, at = m.cluster, m.observed_at_ms
         e = Entity("connector", c, f"{m.connect}/{m.connector}")
+        if not m.up or not self._alive(e, at):
+            return
         if m.state == "DELETED":
-            self.forget(e)
+            if at >= self._edges_at.get((e, "worker"), -1):
+                self.forget(e)
+                self._bury(e, at)
             return
         self._keep(e)
         if m.system:
-            self.connect_system(e, m.system)
+            self._edges(e, "system", [Entity("system", c, m.system)], at)
         workers = [w for w in (m.worker, *(t.worker for t in m.tasks)) if w]
-        self._edges(e, "worker", [Entity("connect-worker", c, f"{m.connect}/{w}") for w in workers])
+        self._edges(e, "worker", [Entity("connect-worker", c, f"{m.connect}/{w}") for w in workers], at)
         group = m.group or (f"connect-{m.connector}" if m.type == "sink" else None)
         if group:
-            self._edges(e, "group", [Entity("group", c, group)])
-        self._edges(e, "connector-topics", [Entity("topic", c, t) for t in m.topics])
+            self._edges(e, "group", [Entity("group", c, group)], at)
+        self._edges(e, "connector-topics", [Entity("topic", c, t) for t in m.topics], at)
 
     def observe_metrics(self, m: BrokerMetrics) -> None:
         """The platform and rack that a scrape tells."""
@@ -182,7 +217,7 @@ class Estate:
             e = Entity("broker", m.cluster, s.id)
             self._keep(e)
             if s.rack:
-                self._edges(e, "rack", [Entity("rack", m.cluster, s.rack)])
+                self._edges(e, "rack", [Entity("rack", m.cluster, s.rack)], m.observed_at_ms)
 
     def connect_system(self, connector: Entity, system: str) -> None:
         """A connector's outside system, from its status or its ownership row."""
@@ -197,12 +232,15 @@ class Estate:
         if entity in self._kept:
             del self._kept[entity]
             self._ref(entity, -1)
-            self._rows.drop("topology", f"entity|{entity.kind}|{entity.cluster}|{entity.name}")
+            self._rows.drop(TABLE, rowkeys.join("entity", *entity))
         for relation in RELATIONS:
             if (entity, relation) in self._out:
                 self._edges(entity, relation, ())
+        for part in self._open.pop(entity, {}):
+            self._rows.drop(TABLE, rowkeys.join("open", *entity, str(part)))
         if entity.kind == "topic" and self._leaders.pop((entity.cluster, entity.name), None) is not None:
-            self._rows.drop("topology", f"leaders|{entity.cluster}|{entity.name}")
+            self._leaders_at.pop((entity.cluster, entity.name), None)
+            self._rows.drop(TABLE, rowkeys.join("leaders", entity.cluster, entity.name))
 
     # -- edges and rows --------------------------------------------------------------------------------------
 
@@ -211,7 +249,7 @@ class Estate:
         if e not in self._kept:
             self._kept[e] = None
             self._ref(e, 1)
-            self._rows.put("topology", f"entity|{e.kind}|{e.cluster}|{e.name}", b"1")
+            self._rows.put(TABLE, rowkeys.join("entity", *e), b"1")
 
     def _ref(self, e: Entity, by: int) -> None:
         n = self._refs.get(e, 0) + by
@@ -225,24 +263,70 @@ class Estate:
     def _platform(self, cluster: str, platform: str) -> None:
         if self.platforms.get(cluster) != platform:
             self.platforms[cluster] = platform
-            self._rows.put("topology", f"platform|{cluster}", platform.encode())
+            self._rows.put(TABLE, rowkeys.join("platform", cluster), platform.encode())
 
-    def _edges(self, e: Entity, relation: str, others: Iterable[Entity]) -> None:
-        new = sorted(set(others))
-        if new == list(self._out.get((e, relation), ())):
+    def _alive(self, e: Entity, at: int) -> bool:
+        """False for what was observed before the entity was told to be gone."""
+        gone = self._gone.get(e)
+        if gone is None:
+            return True
+        if at <= gone:
+            return False
+        del self._gone[e]
+        self._rows.drop(TABLE, rowkeys.join("gone", *e))
+        return True
+
+    def _bury(self, e: Entity, at: int) -> None:
+        self._gone[e] = at
+        self._rows.put(TABLE, rowkeys.join("gone", *e), msgspec.msgpack.encode(at))
+        if len(self._gone) > MOST_GONE:
+            oldest = min(self._gone, key=lambda g: (self._gone[g], g))
+            del self._gone[oldest]
+            self._rows.drop(TABLE, rowkeys.join("gone", *oldest))
+
+    def _collect(
+        self, e: Entity, m: Topology | ConsumerLag, names: list[str], ids: list[int]
+    ) -> tuple[list[str], list[int]] | None:
+        """Names and ids of a whole poll; None while parts of it are missing."""
+        if m.parts == 1:
+            return names, ids
+        at, parts = m.observed_at_ms, self._open.setdefault(e, {})
+        if m.part >= m.parts or any(p[0] > at for p in parts.values()):
+            return None
+        for old in [i for i, p in parts.items() if p[0] < at]:
+            del parts[old]
+            self._rows.drop(TABLE, rowkeys.join("open", *e, str(old)))
+        parts[m.part] = (at, names, ids)
+        if len(parts) < m.parts:
+            self._rows.put(TABLE, rowkeys.join("open", *e, str(m.part)), msgspec.msgpack.encode(parts[m.part]))
+            return None
+        del self._open[e]
+        for i in parts:
+            self._rows.drop(TABLE, rowkeys.join("open", *e, str(i)))
+        return [n for i in sorted(parts) for n in parts[i][1]], [x for i in sorted(parts) for x in parts[i][2]]
+
+    def _edges(self, e: Entity, relation: str, others: Iterable[Entity], at: int | None = None) -> None:
+        new = sorted(dict.fromkeys(others))
+        key = (e, relation)
+        if new == list(self._out.get(key, ())) or (at is not None and at < self._edges_at.get(key, -1)):
             return
         self._set_edges(e, relation, new)
-        row = f"edge|{relation}|{e.kind}|{e.cluster}|{e.name}"
+        row = rowkeys.join("edge", relation, *e)
         if new:
-            self._rows.put("topology", row, msgspec.msgpack.encode(new))
+            since = self._edges_at[key] = at if at is not None else self._edges_at.get(key, -1)
+            self._rows.put(TABLE, row, msgspec.msgpack.encode((since, new)))
         else:
-            self._rows.drop("topology", row)
+            self._edges_at.pop(key, None)
+            self._rows.drop(TABLE, row)
 
     def _set_edges(self, e: Entity, relation: str, new: list[Entity]) -> None:
         key = (e, relation)
         old = self._out.pop(key, {})
         for o in old:
-            self._in[(o, relation)].pop(e, None)
+            inward = self._in[(o, relation)]
+            del inward[e]
+            if not inward:
+                del self._in[(o, relation)]
             self._ref(o, -1)
         self._ref(e, bool(new) - bool(old))
         for o in new:
@@ -253,22 +337,28 @@ class Estate:
 
     def load(self, key: str, value: bytes) -> None:
         """One row of table ``topology`` at recovery; other rows of the table are left alone."""
-        kind, _, rest = key.partition("|")
+        kind, *rest = rowkeys.split(key)
         if kind == "edge":
-            relation, ekind, cluster, name = rest.split("|", 3)
-            others: list[tuple[str, str, str]] = msgspec.msgpack.decode(value)
-            self._set_edges(Entity(ekind, cluster, name), relation, [Entity(*o) for o in others])
+            e = Entity(*rest[1:])
+            self._edges_at[(e, rest[0])], others = msgspec.msgpack.decode(value, type=tuple[int, list[Entity]])
+            self._set_edges(e, rest[0], others)
         elif kind == "entity":
-            e = Entity(*rest.split("|", 2))
+            e = Entity(*rest)
             self._kept[e] = None
             self._ref(e, 1)
         elif kind == "leaders":
-            cluster, name = rest.split("|", 1)
-            self._leaders[(cluster, name)] = tuple(msgspec.msgpack.decode(value))
+            at, ids = msgspec.msgpack.decode(value, type=tuple[int, list[int]])
+            self._leaders[(rest[0], rest[1])], self._leaders_at[(rest[0], rest[1])] = tuple(ids), at
         elif kind == "platform":
-            self.platforms[rest] = value.decode()
+            self.platforms[rest[0]] = value.decode()
         elif kind == "brokers":
-            self.brokers[rest] = dict(msgspec.msgpack.decode(value))
+            self._brokers_at[rest[0]], states = msgspec.msgpack.decode(value, type=tuple[int, list[tuple[int, str]]])
+            self.brokers[rest[0]] = dict(states)
+        elif kind == "gone":
+            self._gone[Entity(*rest)] = msgspec.msgpack.decode(value, type=int)
+        elif kind == "open":
+            part = msgspec.msgpack.decode(value, type=tuple[int, list[str], list[int]])
+            self._open.setdefault(Entity(*rest[:-1]), {})[int(rest[-1])] = part
 
 
 def _broker(cluster: str, i: int) -> Entity:

@@ -1,7 +1,8 @@
 """Windows over placement and liveness (``kroute.topology``). Rules T1–T11.
 
 Every poll is reduced to a tally of a few numbers per broker; parts of a split poll add up and are judged together
-when the last has come. Rows: table ``topology``, keys ``place|<cluster>`` and, while parts are missing, ``parts|…``.
+when the last has come. Rows: table ``topology``, keys ``place|<cluster>`` and, while parts are missing,
+``place|parts|<cluster>``.
 """
 
 from __future__ import annotations
@@ -85,10 +86,12 @@ class PlacementWindows:
 
     def load(self, table: str, key: str, value: bytes) -> None:
         """One row at recovery; other rows of the table are left alone."""
-        if table == TABLE and key.startswith("place|"):
+        if table != TABLE or not key.startswith("place|"):
+            return
+        if len(rowkeys.split(key)) == 2:
             memory = _MEMORY.decode(value)
             self._memory[memory.cluster] = memory
-        elif table == TABLE and key.startswith("parts|"):
+        else:
             parts = _PARTS.decode(value)
             self._parts[parts.cluster] = parts
 
@@ -127,7 +130,7 @@ class PlacementWindows:
 
     def _collect(self, m: Topology, part: Tally) -> Tally | None:
         """Add a part; the sum when it was the last one missing."""
-        key = rowkeys.join("parts", m.cluster)
+        key = rowkeys.join("place", "parts", m.cluster)
         parts = self._parts.get(m.cluster)
         if parts is not None and parts.at_ms > m.observed_at_ms:
             return None

@@ -147,7 +147,7 @@ def _broker(b: BrokerMemory, i: int, t: Tally, at_ms: int, placed: bool) -> Word
     where = {"rack": b.rack} if b.rack else {}
     if b.down_ms >= 0:
         held = f"; {t.hosts.get(i, 0)} replicas on it" if placed and t.hosts.get(i) else ""
-        why = f"broker {i} is {b.state} since {number((at_ms - b.down_ms) / 1000)} s{held}"
+        why = f"broker {i} is {b.state} for {number((at_ms - b.down_ms) / 1000)} s{held}"
         found.append(Broken("broker-gone", b.down_ms, (at_ms - b.down_ms) / 1000, why, {"state": b.state, **where}))
     if placed:
         judged += ["replica-behind", "leaders-moved"]

@@ -35,7 +35,8 @@ EXPECTED_GONE = ("gone", "fenced")
 class _Source(msgspec.Struct, array_like=True):
     """``heard_ms``: append time of the newest message that was up; ``failing_ms``: first ``up: false`` since, ``told_ms``
     the newest of them. ``every_ms`` stated interval or 0, ``times`` the last observations of ``pacer`` to learn it from.
-    ``missing_ms``: since when it counts as missing, -1 while it does not."""
+    ``missing_ms``: since when it counts as missing, -1 while it does not. ``report_ms``: time of its last report, which
+    was made under ``told_as``. ``due_ms``: when it is looked at next."""
 
     cluster: str
     name: str
@@ -48,6 +49,8 @@ class _Source(msgspec.Struct, array_like=True):
     times: list[int] = []
     missing_ms: int = -1
     report_ms: int = -1
+    told_as: str = ""
+    due_ms: int = -1
 
     @property
     def interval_ms(self) -> int:
@@ -102,23 +105,23 @@ class TelemetryWindows:
             s.failing_ms = src.append_ms if s.failing_ms < 0 else min(s.failing_ms, src.append_ms)
             if src.append_ms >= s.told_ms:
                 s.told_ms, s.error = src.append_ms, (m.error or "")[:500] or None
-        if fresh or not m.up:
-            heapq.heappush(self._due, (self._deadline(s), key))
+        if fresh or self._deadline(s) < s.due_ms:
+            self._look_at(s, self._deadline(s))
         if m.up and s.failing_ms < 0:
+            s.report_ms, s.told_as = s.heard_ms, s.name
+            self._board.report(TELEMETRY, self._entity(s), s.heard_ms, s.interval_ms, JUDGED)
             if s.missing_ms >= 0:
                 s.missing_ms = -1
                 self._settle(m.cluster, now_ms)
-            s.report_ms = s.heard_ms
-            self._board.report(TELEMETRY, self._entity(s), s.heard_ms, s.interval_ms, JUDGED)
         self._write(s)
 
     def tick(self, now_ms: int) -> None:
         """Once per second of event time: judge the sources whose deadline has passed."""
         clusters: dict[str, None] = {}
         while self._due and self._due[0][0] < now_ms:
-            _, key = heapq.heappop(self._due)
+            due, key = heapq.heappop(self._due)
             s = self._sources.get(key)
-            if s is None:
+            if s is None or s.due_ms != due:
                 continue
             if now_ms - max(s.heard_ms, s.told_ms) > FORGET_MS:
                 del self._sources[key]
@@ -126,12 +129,11 @@ class TelemetryWindows:
                 self._board.forget(self._entity(s))
                 clusters[s.cluster] = None
                 continue
-            if self._deadline(s) < now_ms:
-                if s.missing_ms < 0:
-                    s.missing_ms = s.failing_ms if s.failing_ms >= 0 else s.heard_ms
+            if s.missing_ms < 0 and self._deadline(s) < now_ms:
+                s.missing_ms = s.failing_ms if s.failing_ms >= 0 else s.heard_ms
+            if s.missing_ms >= 0:
                 clusters[s.cluster] = None
-            s.report_ms = max(s.report_ms, now_ms) if s.missing_ms >= 0 else s.report_ms
-            heapq.heappush(self._due, (max(self._deadline(s), now_ms + s.interval_ms if s.missing_ms >= 0 else 0), key))
+            self._look_at(s, max(self._deadline(s), now_ms + s.interval_ms) if s.missing_ms >= 0 else self._deadline(s))
             self._write(s)
         for cluster in clusters:
             self._settle(cluster, now_ms)
@@ -146,9 +148,12 @@ class TelemetryWindows:
         """All rows are in."""
         for key in sorted(self._sources):
             s = self._sources[key]
-            due = self._deadline(s)
-            heapq.heappush(self._due, (max(due, s.report_ms + s.interval_ms) if s.missing_ms >= 0 else due, key))
-            self._board.refresh(TELEMETRY, self._entity(s), s.report_ms)
+            heapq.heappush(self._due, (s.due_ms, key))
+            self._board.refresh(TELEMETRY, Entity("source", s.cluster, s.told_as), s.report_ms)
+
+    def _look_at(self, s: _Source, due_ms: int) -> None:
+        s.due_ms = due_ms
+        heapq.heappush(self._due, (due_ms, (s.cluster, s.name)))
 
     def _deadline(self, s: _Source) -> int:
         """When the source becomes missing unless it is heard."""
@@ -170,6 +175,11 @@ class TelemetryWindows:
         """Put the missing sources of a cluster on the board, each at the widest name that covers it."""
         mine = [self._sources[k] for k in sorted(self._sources) if k[0] == cluster]
         missing = [s for s in mine if s.missing_ms >= 0 and not self._expected(s)]
+        for s in mine:
+            if s.missing_ms >= 0 and self._expected(s) and s.told_as:
+                s.told_as = ""
+                self._board.retire(TELEMETRY, self._entity(s))
+                self._write(s)
         where: dict[str, list[_Source]] = {}
         inputs = dict.fromkeys(s.name.split("/")[0] for s in mine)
         if len(missing) == len(mine) and len(inputs) > 1:
@@ -183,22 +193,18 @@ class TelemetryWindows:
                     if len(lost) > 1 and 2 * len(lost) >= len([o for o in mine if o.name.startswith(family + "/")]):
                         name = family
                 where.setdefault(name, []).append(s)
-        for name, lost in where.items():
-            entity = Entity("source", cluster, name)
+        for name in sorted(where):
+            lost, entity = where[name], Entity("source", cluster, name)
             every = max(s.interval_ms for s in lost)
             self._board.report(TELEMETRY, entity, now_ms, every, JUDGED, [_symptom(entity, lost, now_ms)])
-        known = [s.name for s in mine]
-        for entity, kind in [k for k in self._board.active if k[1] == KIND and k[0].cluster == cluster]:
+            for s in lost:
+                s.report_ms, s.told_as = now_ms, name
+                if s.name != name:
+                    self._board.retire(TELEMETRY, self._entity(s))
+                self._write(s)
+        for entity, _ in sorted(k for k in self._board.active if k[1] == KIND and k[0].cluster == cluster):
             if entity.name not in where:
-                # Heard again, expected, or told under a wider name.
-                self._board.retire(TELEMETRY, entity) if entity.name not in known or kind != KIND else self._clear(entity)
-
-    def _clear(self, entity: Entity) -> None:
-        s = self._sources[(entity.cluster, entity.name)]
-        if s.missing_ms < 0:
-            self._board.report(TELEMETRY, entity, max(s.report_ms, s.heard_ms), s.interval_ms, JUDGED)
-        else:
-            self._board.retire(TELEMETRY, entity)
+                self._board.retire(TELEMETRY, entity)  # told under another name now, or expected to be silent
 
     def _expected(self, s: _Source) -> bool:
         """A broker that is known to be down cannot be scraped: that is its own symptom."""
@@ -216,7 +222,7 @@ def _symptom(entity: Entity, lost: list[_Source], now_ms: int) -> Symptom:
     errors = [s.error for s in lost if s.error]
     names = [s.name for s in lost]
     who = names[0] if len(names) == 1 else f"{len(names)} sources"
-    why = f"{who} silent since {number((now_ms - since) / 1000)} s"
+    why = f"{who} silent for {number((now_ms - since) / 1000)} s"
     if errors:
         why = f"{who} cannot be read: {errors[0]}"
     detail = {"sources": names[:50], "of": len(names), "error": errors[0] if errors else ""}

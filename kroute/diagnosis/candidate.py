@@ -4,7 +4,8 @@ Rules, as numbered in the tests:
 D1  an active symptom at the end of an expected path is covered with the expectation's p (the strongest of a family)
 D2  an expected symptom observed healthy counts against, ln(1 − p); not observed counts neither way
 D3  before onset + ``within`` an expected symptom is not observed yet
-D4  an expectation over many entities is one term, clamped to ±4 nats; one entity alone is no pattern
+D4  an expectation over many entities is one term: its members are covered where they show it, and a pattern that is
+    not there counts against, down to −4 nats; one entity alone is no pattern
 D5  a contradiction that is active counts against, clamped to −4 nats
 D6  an effect older than its supposed cause by over a poll is covered with a fifth of its p
 D7  a cause with required symptoms is considered only while one of them was seen; where none was observed at all it
@@ -172,7 +173,9 @@ def _quantified(out: Candidate, term: Term, hits: Hits, evidence: Evidence, walk
         ratio = max(0, len(hits) - 1) * math.log(inside / chance) + well * math.log((1 - inside) / (1 - chance))
         # With the cause the pattern shows with probability p, else it is as by chance.
         nats = math.log(term.p * math.exp(min(ratio, 50.0)) + 1 - term.p)
-    nats = max(-CLAMP, min(CLAMP, nats))
+    # A pattern that is there is paid for by the members it covers; counted again here it could buy a cause for what
+    # others explain already.
+    nats = max(-CLAMP, min(0.0, nats))
     if nats < 0:
         out.against.append((nats, f"{term.kind} on {len(hits)} of {len(hits) + well} at {'/'.join(term.steps)}"))
     return nats

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from kroute.contracts.common import ENTITY_KINDS
 from kroute.diagnosis import paths
 from kroute.diagnosis.durations import occupancy, seconds
-from kroute.diagnosis.model import UNKNOWN, Cause, DeclaredChange, Expectation
+from kroute.diagnosis.model import UNKNOWN, Cause, Contradiction, DeclaredChange, Expectation, Remedy
 from kroute.errors import BadFile
 from kroute.files import convert, line_of, read_yaml
 from kroute.signals.model import Symptom
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
 QUANTIFIER = re.compile(r"any|most|concentration|share >= (0?\.\d+|1(?:\.0+)?)")
+T = TypeVar("T")
 CLAMP = 4.0
 """No term of one cause counts for or against it by more nats than this."""
 
@@ -119,63 +120,112 @@ def compile_file(name: str, text: str | None = None) -> Compiled:
     """One cause from its file (or from ``text`` under that name).
 
     Raises:
-        BadFile: with file, line and field.
+        BadFile: the first problem, with file, line and field.
     """
-    value, lines = read_yaml(name, text)
+    compiled, problems = examine(name, text)
+    if compiled is None:
+        raise problems[0]
+    return compiled
+
+
+def examine(name: str, text: str | None = None) -> tuple[Compiled | None, list[BadFile]]:
+    """A cause and nothing else, or None and all that is wrong with its file, in the order of the lines."""
+    try:
+        value, lines = read_yaml(name, text)
+    except BadFile as e:
+        return None, [e]
     if not isinstance(value, dict):
-        raise BadFile(name, 1, None, "a cause is a mapping with id, title, root, …")
+        return None, [BadFile(name, 1, None, "a cause is a mapping with id, title, root, …")]
     _expand_at(value)
-    cause = convert(name, value, lines, Cause)
+    problems = _Problems(name, lines)
+    cause = problems.typed(value)
+    compiled = _compile(cause, problems) if cause is not None else None
+    problems.found.sort(key=lambda p: p.line or 0)
+    return (None, problems.found) if problems.found else (compiled, [])
 
-    def bad(field: str, problem: str) -> BadFile:
-        return BadFile(name, line_of(lines, field), field.lstrip("."), problem)
 
-    if cause.id != Path(name).stem:
-        raise bad(".id", f"is {cause.id!r}; it must be the file's name, {Path(name).stem!r}")
+class _Problems:
+    """What is wrong with one file."""
+
+    def __init__(self, name: str, lines: dict[str, int]) -> None:
+        self.name = name
+        self._lines = lines
+        self.found: list[BadFile] = []
+
+    def say(self, field: str, problem: str) -> None:
+        self.found.append(BadFile(self.name, line_of(self._lines, field), field.lstrip("."), problem))
+
+    def typed(self, value: dict[str, Any]) -> Cause | None:
+        """The value as a cause; entries of its lists are tried one by one, so that one mistake does not hide another."""
+        sound = dict(value)
+        for field, type_ in _LISTS.items():
+            items = value.get(field)
+            if isinstance(items, list) and any(not self._fits(x, type_, f".{field}[{i}]") for i, x in enumerate(items)):
+                sound[field] = []
+        fits = self._fits(sound, Cause, "")
+        return convert(self.name, value, self._lines, Cause) if fits and not self.found else None
+
+    def _fits(self, value: Any, type_: Any, at: str) -> bool:
+        try:
+            convert(self.name, value, self._lines, type_, at)
+        except BadFile as e:
+            self.found.append(e)
+            return False
+        return True
+
+
+_LISTS: dict[str, Any] = {
+    "expects": Expectation, "contradicts": Contradiction, "changes": DeclaredChange, "remedies": Remedy,
+}  # fmt: skip
+
+
+def _compile(cause: Cause, problems: _Problems) -> Compiled:
+    say = problems.say
+    if cause.id != Path(problems.name).stem:
+        say(".id", f"is {cause.id!r}; it must be the file's name, {Path(problems.name).stem!r}")
     if cause.root not in ENTITY_KINDS:
-        raise bad(".root", f"unknown entity kind {cause.root!r}; one of {', '.join(ENTITY_KINDS)}")
+        say(".root", f"unknown entity kind {cause.root!r}; one of {', '.join(ENTITY_KINDS)}")
     for word in cause.platforms:
         if word not in ("kafka", "automq"):
-            raise bad(".platforms", f"unknown platform {word!r}; kafka or automq")
+            say(".platforms", f"unknown platform {word!r}; kafka or automq")
+    if not cause.expects and cause.id != UNKNOWN:
+        say(".expects", "expects no symptom, so it can never be found")
+    prior = 0.5
     try:
         prior = occupancy(cause.prior.rate, cause.prior.lasts)
     except ValueError as e:
-        raise bad(".prior", str(e)) from None
-    terms: dict[str, list[Term]] = {"expects": [], "contradicts": []}
-    for field, items in (("expects", cause.expects), ("contradicts", cause.contradicts)):
+        say(".prior", str(e))
+
+    def each(field: str, items: Iterable[Any], make: Callable[[Any], T]) -> tuple[T, ...]:
+        made = []
         for i, item in enumerate(items):
             try:
-                terms[field].append(_term(item))
+                made.append(make(item))
             except ValueError as e:
-                raise bad(f".{field}[{i}]", str(e)) from None
-    changes = []
-    for i, declared in enumerate(cause.changes):
-        try:
-            changes.append(_change(declared))
-        except ValueError as e:
-            raise bad(f".changes[{i}]", str(e)) from None
-    impact = []
-    for i, path in enumerate(cause.impact):
-        try:
-            impact.append(paths.parse(path))
-        except ValueError as e:
-            raise bad(f".impact[{i}]", str(e)) from None
+                say(f".{field}[{i}]", str(e))
+        return tuple(made)
+
     for i, remedy in enumerate(cause.remedies):
         for word, signal in (("success", remedy.success), ("failure", remedy.failure)):
             if signal is None:
                 continue
             if signal.symptom not in BY_KIND:
-                raise bad(f".remedies[{i}].{word}.symptom", f"unknown symptom {signal.symptom!r}")
+                say(f".remedies[{i}].{word}.symptom", f"unknown symptom {signal.symptom!r}")
             try:
                 paths.parse(signal.at)
                 if signal.cleared_within is not None:
                     seconds(signal.cleared_within)
             except ValueError as e:
-                raise bad(f".remedies[{i}].{word}", str(e)) from None
+                say(f".remedies[{i}].{word}", str(e))
         if remedy.rollback is not None and remedy.rollback_owner is None:
-            raise bad(f".remedies[{i}]", "has a rollback that nobody owns; add rollback_owner")
+            say(f".remedies[{i}]", "has a rollback that nobody owns; add rollback_owner")
     return Compiled(
-        cause, math.log(prior / (1 - prior)), tuple(terms["expects"]), tuple(terms["contradicts"]), tuple(impact), tuple(changes)
+        cause,
+        math.log(prior / (1 - prior)),
+        expects=each("expects", cause.expects, _term),
+        contradicts=each("contradicts", cause.contradicts, _term),
+        impact=each("impact", cause.impact, paths.parse),
+        changes=each("changes", cause.changes, _change),
     )
 
 

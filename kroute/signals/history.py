@@ -112,6 +112,13 @@ class EndHistory:
         behind = committed < end
         if not np.count_nonzero(behind):
             return out, bound
+        if n and not self.holes and int(ids[-1]) < self.width:
+            last = self.ends[n - 1, ids]
+            if not np.count_nonzero(last > committed):  # passed since the newest point: most groups, most of the time
+                t = self.t[n - 1]
+                share = (committed - last + 0.5) / np.maximum(end - last, 1)
+                np.multiply(now_ms - t - np.minimum(share, 1.0) * (now_ms - t), behind / 1000.0, out=out)
+                return out, bound
         skip = max(0, n - 4)  # most groups stand within the newest points; the rest of the history need not be searched
         if not skip or self.holes or int(ids[-1]) >= self.width or np.count_nonzero(self.ends[skip, ids] > committed):
             skip = 0

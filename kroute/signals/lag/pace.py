@@ -71,6 +71,8 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
     Commits every few seconds make lag jump by a poll's production, so the lowest lag of the newest commit period is
     compared: with what is usual, and with the lowest of the period before.
     """
+    if not v.far and not skew.growing_topics and "lag-growing" not in out.was and "commits-slow" not in out.was:
+        return
     tooth = v.tooth + 1
     slope = v.slope(max(4, tooth + 1))
     older = min(v.work[-2 * tooth : -tooth] or v.work[:1])
@@ -144,10 +146,12 @@ def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
 
 def _catching_up(v: View, out: Verdict) -> None:
     """L5: lag is large and falls. Says when it ends; not a fault (Burrow#155, #738)."""
-    w = v.tooth + 1
-    slope = v.slope(max(3, w + 1))
     limit = max(v.usual_s + v.step_s, 3 * v.step_s)
     large = v.work[-1] > limit * v.rate and v.work[-1] >= 20
+    if not large and "catching-up" not in out.was:
+        return
+    w = v.tooth + 1
+    slope = v.slope(max(3, w + 1))
     down = slope < -max(0.02 * v.rate, 0.0002 * v.work[-1]) and v.read[-1] > v.read[max(0, v.n - 1 - w)]
     new, old = v.work[-w:], v.work[-2 * w : -w] or v.work[:1]
     lower = max(new) < 0.995 * max(old) and min(new) < min(old) and v.work[-1] < v.work[-2]
@@ -167,13 +171,15 @@ def _catching_up(v: View, out: Verdict) -> None:
 
 def _fast(v: View, out: Verdict) -> None:
     """L14 reading-fast: two polls in a row read much faster than usual (a replay, or a backlog being read)."""
+    behind = v.work[-3] > max(v.rate, 1.0) * 3 * v.step_s
+    if not behind and "reading-fast" not in out.was:
+        return
     gaps = []
     for i in (1, 2):
         s = (v.polls[-i].t - v.polls[-1 - i].t) / 1000.0
         gaps.append((v.read[-i] - v.read[-1 - i]) / s if s > 0 else 0.0)
     low = min(gaps)
     base = 3.0 * max(v.usual.read.high, v.rate) if v.usual.read.known else 5.0 * max(v.rate, 1.0)
-    behind = v.work[-3] > max(v.rate, 1.0) * 3 * v.step_s
 
     def l14() -> Found:
         usual = v.usual.read.mid if v.usual.read.known else v.rate

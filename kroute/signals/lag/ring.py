@@ -2,7 +2,7 @@
 
 Arrays are in time order (oldest first) × column; a column is one (topic, partition), sorted, so a topic is one slice.
 Each poll has a slot number, its row's name in the table; a poll that leaves hands its slot to the one that comes.
-384 bytes per partition.
+256 bytes per partition, 384 where transactions keep log ends above their stable ends.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ ABSENT = -3
 """``committed``: the partition was not part of that poll, so nothing before it counts."""
 
 Column = tuple[str, int]
+_ALL: Ints = np.arange(8_192)
 
 
 class Carry(Struct, array_like=True):
@@ -98,6 +99,7 @@ class Ring:
         self.slices: dict[str, slice] = {}
         self.ids: Ints = np.zeros(0, np.int64)
         self.all: Ints = np.zeros(0, np.int64)
+        self.gaps = False
         self._resize(0)
         self.start: Ints = np.zeros(0, np.int64)
         self.leader: npt.NDArray[np.int32] = np.zeros(0, np.int32)
@@ -105,7 +107,6 @@ class Ring:
         """Highest commit that left the ring, where the group has since gone back below it; else 0."""
         self.holes = False
         """True while something in the ring is not a plain offset."""
-        self.gaps = False
         self.backs = True
         """False only when no commit in the ring lies above a later one; a hint that spares work."""
         self._order_topics: list[str] | None = None
@@ -115,7 +116,17 @@ class Ring:
     def _resize(self, width: int) -> None:
         self.committed: Ints = np.full((POLLS, width), ABSENT, np.int64)
         self.stable: Ints = np.full((POLLS, width), UNSEEN, np.int64)
-        self.gap: Ints = np.zeros((POLLS, width), np.int64)
+        zero: Ints = np.broadcast_to(np.int64(0), (POLLS, width))  # no memory until some log end is above its stable end
+        self.gap: Ints = np.zeros((POLLS, width), np.int64) if self.gaps else zero
+
+    def open_gaps(self) -> None:
+        """From now on log ends above the last stable offset are kept."""
+        if not self.gaps:
+            self.gaps = True
+            self.gap = np.zeros((POLLS, self.width), np.int64)
+
+    def _arrays(self) -> tuple[Ints, ...]:
+        return (self.committed, self.stable, self.gap) if self.gaps else (self.committed, self.stable)
 
     @property
     def n(self) -> int:
@@ -137,17 +148,18 @@ class Ring:
         new = [(t, p) for t, ps in layout for p in ps]
         at = np.array([old.get(c, -1) for c in new], np.int64)
         keep = at >= 0
-        before = (self.committed, self.stable, self.gap, self.start, self.leader, self.high)
+        before = (self.start, self.leader, self.high)
+        polls = self._arrays()
         self._resize(len(new))
         self.start = np.zeros(len(new), np.int64)
         self.leader = np.full(len(new), -1, np.int32)
         self.high = np.zeros(len(new), np.int64)
-        for a, b in zip((self.committed, self.stable, self.gap), before[:3], strict=True):
+        for a, b in zip(self._arrays(), polls, strict=True):
             a[:, keep] = b[:, at[keep]]
-        self.start[keep], self.leader[keep], self.high[keep] = (x[at[keep]] for x in before[3:])
+        self.start[keep], self.leader[keep], self.high[keep] = (x[at[keep]] for x in before)
         self.topics = [t for t, _ in layout]
         self.ids = np.array([p for _, p in new], np.int64)
-        self.all = np.arange(len(new))
+        self.all = _ALL[: len(new)] if len(new) <= len(_ALL) else np.arange(len(new))
         self.backs = True
         self.slices = {}
         i = 0
@@ -179,7 +191,8 @@ class Ring:
                 self.set_columns(wanted)
                 changed = True
             order = None if places == list(range(len(columns))) else np.array(places, np.int64)
-            self._order_topics, self._order_parts, self._order = topics, parts, order
+            one = dict(zip(self.topics, self.topics, strict=True))
+            self._order_topics, self._order_parts, self._order = [one[x] for x in topics], parts, order
         s = _arrays(m)
         if order is not None:
             s = Sample(s.committed[order], s.end[order], s.stable[order], s.start[order], s.leader[order])
@@ -229,16 +242,17 @@ class Ring:
                 n -= 1
             else:
                 poll.slot = n
-            for a in (self.committed, self.stable, self.gap):
-                if at < n:
+            if at < n:
+                for a in self._arrays():
                     a[at + 1 : n + 1] = a[at:n].copy()
             self.polls.insert(at, poll)
             n += 1
         self.committed[at] = s.committed
         self.stable[at] = s.stable
-        np.subtract(s.end, s.stable, out=self.gap[at])
-        if not self.gaps and np.count_nonzero(self.gap[at]):
-            self.gaps = True
+        gap = s.end - s.stable
+        if self.gaps or np.count_nonzero(gap):
+            self.open_gaps()
+            self.gap[at] = gap
         odd = bool(len(s.end) and (np.minimum.reduce(s.committed) < 0 or np.minimum.reduce(s.stable) < 0))
         if not self.backs:
             self.backs = at < n - 1 or bool(np.count_nonzero(s.committed < self.committed[at - 1]))
@@ -257,7 +271,7 @@ class Ring:
             top = np.maximum(self.high, c)
             self.high = np.where((nxt >= 0) & (top > nxt), top, 0)
         n = self.n
-        for a in (self.committed, self.stable, self.gap):
+        for a in self._arrays():
             a[: n - 1] = a[1:n]
         return self.polls.pop(0).slot
 
@@ -271,7 +285,8 @@ class Ring:
             return []
         self.committed[:n][new] = ABSENT
         self.stable[:n][new] = UNSEEN
-        self.gap[:n][new] = 0
+        if self.gaps:
+            self.gap[:n][new] = 0
         return [self.polls[i].slot for i in range(n) if new[i].any() and i != at]
 
     def _restarts(self) -> list[int]:
@@ -288,7 +303,8 @@ class Ring:
             return []
         self.committed[: n - 1, fell] = ABSENT
         self.stable[: n - 1, fell] = UNSEEN
-        self.gap[: n - 1, fell] = 0
+        if self.gaps:
+            self.gap[: n - 1, fell] = 0
         self.high[fell] = 0
         self.holes = True
         return [p.slot for p in self.polls[: n - 1]]
@@ -300,7 +316,7 @@ def _arrays(m: ConsumerLag) -> Sample:
         for p in m.partitions
         for x in (
             NEVER if p.committed is None else p.committed, p.end, p.end if p.stable_end is None else p.stable_end,
-            p.start or 0, -1 if p.leader is None else p.leader,
+            0 if p.start is None or p.start < 0 else p.start, -1 if p.leader is None else p.leader,
         )
     ]  # fmt: skip
     table = np.array(flat, np.int64).reshape(-1, 5).T
@@ -312,4 +328,4 @@ def _arrays(m: ConsumerLag) -> Sample:
     odd = (stable < 0) | (stable > end)
     if np.count_nonzero(odd):
         stable[odd] = end[odd]
-    return Sample(committed, end, stable, np.maximum(start, 0), table[4].astype(np.int32))
+    return Sample(committed, end, stable, start, table[4].astype(np.int32))

@@ -175,10 +175,13 @@ def load_group(g: Group, values: dict[str, bytes]) -> None:
         lag = np.frombuffer(r.lag, np.int32).astype(np.int64) if small else np.frombuffer(r.lag, np.int64)
         ring.stable[i] = c + lag
         if r.gap:
+            ring.open_gaps()
             ring.gap[i] = np.frombuffer(r.gap, np.int64)
     if found:
         g.head = max(found, key=lambda r: r.head.seq).head
-        ring.holes, ring.gaps = g.head.holes, g.head.gaps
+        ring.holes = g.head.holes
+        if g.head.gaps:
+            ring.open_gaps()
         g.usual = Usual(*g.head.usual)
     if "a" in values:
         start, leader, high = msgspec.msgpack.decode(joined(values, "a"), type=tuple[bytes, bytes, bytes])

@@ -71,15 +71,18 @@ class TopicWindow:
                 return False
         if i < hist.n and hist.t[-1] - t > 60_000:
             return False
-        row = np.full(hist.width, UNKNOWN, np.int64)
-        row[ids] = ends
+        row = ends
+        if len(ids) != hist.width:
+            row = np.full(hist.width, UNKNOWN, np.int64)
+            row[ids] = ends
         newest = i == hist.n
         if newest and hist.n:
             last = hist.ends[hist.n - 1]
-            fell = (row >= 0) & (row < last - np.maximum(1_000, last // 10))
-            if fell.any():
-                hist.restart(fell)
-                self.touched = list(hist.slots)
+            if np.count_nonzero(row < last):
+                fell = (row >= 0) & (row < last - np.maximum(1_000, last // 10))
+                if fell.any():
+                    hist.restart(fell)
+                    self.touched = list(hist.slots)
         self.touched.append(hist.add(t, row))
         self._stability(t, ids, ends, stable, gaps)
         return newest

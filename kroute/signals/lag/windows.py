@@ -15,15 +15,13 @@ from kroute.contracts.inputs import ConsumerLag
 from kroute.signals import rowkeys
 from kroute.signals.board import Board
 from kroute.signals.estate import Estate
-from kroute.signals.history import BOUNDS
 from kroute.signals.lag import store
-from kroute.signals.lag.freshness import CLEARED, Fresh, breach_in_s
-from kroute.signals.lag.group import GROUP_KINDS, Group, Surroundings
+from kroute.signals.lag.group import GROUP_KINDS, Group
+from kroute.signals.lag.measures import LagMeasures
 from kroute.signals.lag.ring import NEVER, Carry, Poll
 from kroute.signals.lag.topic import TopicWindow
 from kroute.signals.lag.verdict import Verdict
-from kroute.signals.lag.view import MARKER
-from kroute.signals.model import DEFAULT_INTERVAL_MS, Knowledge, Measure, Rows, Src, Symptom, stale_after_ms
+from kroute.signals.model import DEFAULT_INTERVAL_MS, Knowledge, Rows, Src, Symptom
 from kroute.signals.table import LAG, judged_by
 
 FORGET_MS = 7 * 86_400_000
@@ -36,20 +34,16 @@ TOMB_MS = 120_000
 UNKNOWN_LAG = frozenset({"share", "streams"})
 """Protocols whose committed offsets do not mean what a classic group's mean."""
 TOPIC_KINDS = judged_by(LAG, "topic")
-_ISOLATION = {"read_committed": 1, "read_uncommitted": 2}
 _DECODE = msgspec.msgpack.Decoder(ConsumerLag).decode
 
 
-class LagWindows:
+class LagWindows(LagMeasures):
     """Windows of all groups and topics of one domain; implements ``Measures``. Rows go to table ``consumer_lag``."""
 
     def __init__(self, estate: Estate, board: Board, rows: Rows, knowledge: Knowledge) -> None:
-        self._estate = estate
+        super().__init__(estate, knowledge)
         self._board = board
         self._rows = rows
-        self._known = knowledge
-        self._groups: dict[Entity, Group] = {}
-        self._topics: dict[Entity, TopicWindow] = {}
         self._readers: dict[Entity, int] = {}
         self._dead: dict[Entity, int] = {}
         self._due: list[tuple[int, str, Entity]] = []
@@ -163,8 +157,8 @@ class LagWindows:
         at, touched = ring.insert(where[0], where[1], poll, sample)
         if newest:
             aux = moved or ring.high is not high
-            if not np.array_equal(sample.start, ring.start) or not np.array_equal(sample.leader, ring.leader):
-                ring.start, ring.leader, aux = sample.start, sample.leader, True
+            if np.count_nonzero(sample.start != ring.start) or np.count_nonzero(sample.leader != ring.leader):
+                ring.start, ring.leader, aux = sample.start.copy(), sample.leader, True
             if aux:
                 store.aux_row(self._rows, g)
         if m.interval_ms is None or not g.head.interval_ms:
@@ -204,57 +198,6 @@ class LagWindows:
 
     # -- judging ---------------------------------------------------------------------------------------------
 
-    def _around(self, g: Group) -> Surroundings:
-        c, name = g.entity.cluster, g.entity.name
-        stated = self._known.isolation(c, name)
-        objectives = [(t, s) for t in g.ring.topics if (s := self._known.objective_s(c, name, t)) is not None and s > 0]
-        estate = self._estate
-
-        def rack_of(broker: int) -> str | None:
-            racks = estate.related(Entity("broker", c, str(broker)), "rack")
-            return racks[0].name if racks else None
-
-        def fresh(n: int) -> list[Fresh]:
-            out = []
-            for topic, s in objectives:
-                lag = self._behind(g, n, topic)
-                if lag is not None:
-                    out.append(Fresh(topic, lag[1], lag[2], s))
-            return out
-
-        return Surroundings(
-            self._known.schedule_period_s(c, name), _ISOLATION.get(stated or "", 0),
-            lambda topic, p: estate.leader(c, topic, p), rack_of, fresh,
-        )  # fmt: skip
-
-    def _behind(self, g: Group, n: int, topic: str) -> tuple[int, float, str] | None:
-        """Work lag in records, seconds behind and bound of one topic as the window stood at ``n`` polls; None: unknown."""
-        ring = g.ring
-        s = ring.slices[topic]
-        c, stable = ring.committed[n - 1, s], ring.stable[n - 1, s]
-        ok = (c >= 0) & (stable >= 0) if ring.holes else np.ones(len(c), np.bool_)
-        counted = g.counted()
-        if counted is not None:
-            ok &= counted[s]
-        if not ok.any():
-            return None
-        end = stable + ring.gap[n - 1, s]
-        top = end if g.ring.polls[n - 1].carry.isolation == 2 else stable
-        k = max(0, n - 2)
-        marker = (end - c <= MARKER) & (stable + ring.gap[n - 1, s] == ring.stable[k, s] + ring.gap[k, s]) & (n >= 2)
-        low = np.maximum(c, ring.start[s]) if n == ring.n else c
-        work = int(np.maximum(top - low, 0)[ok & ~marker].sum())
-        late = ok & ~marker & (low < end)
-        if not late.any():
-            return work, 0.0, BOUNDS[0]
-        window = self._topics.get(Entity("topic", g.entity.cluster, topic))
-        if window is None:
-            return work, 0.0, BOUNDS[2]
-        ids = ring.ids[s][late]
-        seconds, bound = window.history.seconds_behind(ids, low[late], end[late], ring.polls[n - 1].t)
-        i = int(seconds.argmax())
-        return work, float(seconds[i]), BOUNDS[int(bound[i])]
-
     def _offer(self, g: Group, at: int) -> None:
         """Hand the poll's log ends to the topics; judge those that got a new newest point."""
         ring = g.ring
@@ -268,7 +211,9 @@ class LagWindows:
                 w = self._topics[e] = TopicWindow()
             stable = ring.stable[at, s]
             gap = ring.gap[at, s]
-            ends = np.maximum(stable + gap, -1) if ring.holes else stable + gap
+            ends = stable + gap if ring.gaps else stable
+            if ring.holes:
+                ends = np.maximum(ends, -1)
             gaps = bool(ring.gaps and np.count_nonzero(gap))
             newest = w.offer(t, interval, ring.ids[s], ends, stable, gaps)
             if newest or (w.touched and w.history.n and w.history.t[-1] >= t):
@@ -330,56 +275,6 @@ class LagWindows:
         for t in [t for t in g.pending if t + PARTS_MS <= now_ms]:
             for part in g.pending.pop(t):
                 store.drop_part(self._rows, g, t, part)
-
-    # -- measures --------------------------------------------------------------------------------------------
-
-    def of_group(self, group: Entity, now_ms: int) -> tuple[Measure, ...]:
-        """One measure per topic the group reads, sorted by topic; ``unknown`` where lag is not known or not fresh."""
-        g = self._groups.get(group)
-        if g is None or not g.ring.polls:
-            return ()
-        last = max(g.ring.polls[-1].t, g.down_ms)
-        stale = g.down_ms >= g.ring.polls[-1].t or now_ms - last > stale_after_ms(g.head.interval_ms)
-        active = g.ring.polls[-1].carry.active
-        counted = g.counted()
-        around = self._around(g)
-        v = g.view(g.ring.n, around)
-        out = []
-        for topic in g.ring.topics:
-            if counted is not None and not counted[g.ring.slices[topic]].any():
-                continue
-            goal = self._known.objective_s(group.cluster, group.name, topic)
-            age = self._age(Entity("topic", group.cluster, topic), now_ms)
-            lag = self._behind(g, g.ring.n, topic)
-            if lag is None:
-                out.append(Measure(topic, group.name, None, None, None, age, goal, "unknown"))
-                continue
-            state, left = "fine", None
-            if goal and lag[1] >= (CLEARED if "objective-breached" in active else 1.0) * goal:
-                state = "breached"
-            elif goal and "objective-at-risk" in active and v is not None:
-                f = Fresh(topic, lag[1], lag[2], goal)
-                worst = abs(f.ratio - g.ring.polls[-1].carry.ratio) < 1e-9
-                state, left = ("at-risk", breach_in_s(v, f)) if worst else ("fine", None)
-            out.append(Measure(topic, group.name, *lag, age, goal, "unknown" if stale else state, left))
-        return tuple(out)
-
-    def of_topic(self, topic: Entity, now_ms: int) -> Measure | None:
-        """The topic's own freshness: age of its newest record against its objective."""
-        w = self._topics.get(topic)
-        if w is None or not w.history.n:
-            return None
-        goal = self._known.data_age_objective_s(topic.cluster, topic.name)
-        age = self._age(topic, now_ms)
-        stale = now_ms - w.history.t[-1] > stale_after_ms(w.head.interval_ms)
-        state = "unknown" if stale or age is None else "breached" if goal is not None and age > goal else "fine"
-        return Measure(topic.name, None, None, None, None, age, goal, state)
-
-    def _age(self, topic: Entity, now_ms: int) -> float | None:
-        w = self._topics.get(topic)
-        if w is None or not w.history.n:
-            return None
-        return max(0, w.history.t[-1] - w.head.moved_ms) / 1000.0
 
     # -- rows ------------------------------------------------------------------------------------------------
 

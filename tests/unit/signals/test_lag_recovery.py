@@ -69,7 +69,7 @@ def messages(draw: st.DrawFn, least: int = 6, most: int = 40) -> list[ConsumerLa
     return out
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(messages(), st.integers(0, 39))
 def test_a_fresh_instance_fed_with_the_rows_goes_on_exactly_alike(ms: list[ConsumerLag], cut: int) -> None:
     cut = min(cut, len(ms) - 1)
@@ -90,7 +90,7 @@ def test_a_fresh_instance_fed_with_the_rows_goes_on_exactly_alike(ms: list[Consu
     assert other.table == one.table
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**32), st.sampled_from([5, 15, 30]), st.sampled_from(["run", "stop", "slow", "back", "one"]))
 def test_any_order_within_a_minute_ends_in_the_same_judgement(seed: int, step: int, fault: str) -> None:
     rnd = random.Random(seed)

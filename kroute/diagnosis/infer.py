@@ -33,8 +33,9 @@ def diagnose(catalogue: Catalogue, estate: Estate, evidence: Evidence) -> list[H
     walker = Walker(estate)
     candidates = _candidates(catalogue, estate, evidence, walker)
     out: list[Hypothesis] = []
-    for component in _components(candidates, evidence):
-        out.extend(_Search(component, evidence, catalogue, walker).hypotheses())
+    named = _worthy(candidates, evidence)
+    for component in _components(candidates, evidence, named):
+        out.extend(_Search(component, evidence, catalogue, walker, named).hypotheses())
     return sorted(out, key=lambda h: (h.cause, h.root))
 
 
@@ -54,8 +55,34 @@ def _candidates(catalogue: Catalogue, estate: Estate, evidence: Evidence, walker
     return found
 
 
-def _components(candidates: dict[Key, Candidate], evidence: Evidence) -> list[tuple[list[UnitKey], list[Candidate]]]:
-    """Connected parts of the graph of units and the causes that could explain them; solved one by one."""
+def _worthy(candidates: dict[Key, Candidate], evidence: Evidence) -> dict[UnitKey, None]:
+    """Units that a named cause explains well enough to be bought for what it covers.
+
+    ``unknown`` explains what nothing else does: a single one that is common to many units would otherwise be cheaper
+    than the several causes that they really have.
+    """
+    out: dict[UnitKey, None] = {}
+    for c in candidates.values():
+        if c.invalid is None and c.static + fsum(_unit(evidence.units[u].leak, 1 - p) for u, p in c.cover.items()) > fsum(
+            math.log(evidence.units[u].leak) for u in c.cover
+        ):
+            out.update(dict.fromkeys(c.cover))
+    return out
+
+
+def _unit(leak: float, survive: float) -> float:
+    """ln P(unit) when the causes leave it hidden with probability ``survive`` (Π (1 − p))."""
+    return math.log(1 - (1 - leak) * survive)
+
+
+def _components(
+    candidates: dict[Key, Candidate], evidence: Evidence, named: Mapping[UnitKey, None]
+) -> list[tuple[list[UnitKey], list[Candidate]]]:
+    """Connected parts of the graph of units and the causes that could explain them; solved one by one.
+
+    A cause that cannot be told for want of signals joins only what no named cause explains: it says which symptoms may
+    belong together.
+    """
     parent: dict[UnitKey, UnitKey] = {u: u for u in evidence.units}
 
     def find(u: UnitKey) -> UnitKey:
@@ -65,9 +92,10 @@ def _components(candidates: dict[Key, Candidate], evidence: Evidence) -> list[tu
         return u
 
     for c in candidates.values():
-        if not _joins(c):
+        joined = [u for u in c.cover if c.invalid is None or (c.missing and u not in named)]
+        if not joined:
             continue
-        first, *rest = list(c.cover)
+        first, *rest = joined
         a = find(first)
         for u in rest:
             b = find(u)
@@ -79,27 +107,24 @@ def _components(candidates: dict[Key, Candidate], evidence: Evidence) -> list[tu
         units.setdefault(find(u), []).append(u)
     owned: dict[UnitKey, dict[Key, Candidate]] = {head: {} for head in units}
     for key, c in candidates.items():
-        for head in dict.fromkeys(find(u) for u in c.cover) if not _joins(c) else [find(next(iter(c.cover)))]:
+        for head in dict.fromkeys(find(u) for u in c.cover):
             owned[head][key] = c
     return [(units[head], list(owned[head].values())) for head in sorted(units)]
-
-
-def _joins(c: Candidate) -> bool:
-    """A cause that cannot be told for want of signals still says which symptoms may belong together."""
-    return c.invalid is None or bool(c.missing)
 
 
 class _Search:
     """The search inside one component. ``chosen`` maps a candidate's key to the candidate."""
 
     def __init__(
-        self, component: tuple[list[UnitKey], list[Candidate]], evidence: Evidence, catalogue: Catalogue, walker: Walker
-    ) -> None:
+        self, component: tuple[list[UnitKey], list[Candidate]], evidence: Evidence, catalogue: Catalogue, walker: Walker,
+        named: Mapping[UnitKey, None],
+    ) -> None:  # fmt: skip
         units, candidates = component
         self.units = {u: evidence.units[u] for u in units}
         self.invalid = [c for c in candidates if c.invalid is not None]
         self.candidates = {c.key: c for c in candidates if c.invalid is None}
-        for c in unknown_candidates(catalogue.by_id[UNKNOWN], self.units, walker, self.invalid):
+        left = {u: unit for u, unit in self.units.items() if u not in named}
+        for c in unknown_candidates(catalogue.by_id[UNKNOWN], left, walker, self.invalid):
             self.candidates[c.key] = c
         self.by_unit: dict[UnitKey, list[Key]] = {u: [] for u in units}
         for key, c in self.candidates.items():
@@ -109,8 +134,7 @@ class _Search:
     # -- scores ----------------------------------------------------------------------------------------------
 
     def _unit(self, u: UnitKey, survive: float) -> float:
-        """ln P(unit) when the causes leave it hidden with probability ``survive`` (Π (1 − p))."""
-        return math.log(1 - (1 - self.units[u].leak) * survive)
+        return _unit(self.units[u].leak, survive)
 
     def _gain(self, c: Candidate, survive: Mapping[UnitKey, float]) -> float:
         parts = [c.static]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from kroute.diagnosis.load import shipped
 from tests.unit.diagnosis.town import BROKERS, SOURCES, Town, near
+from tests.unit.diagnosis.world import SHIPPED
 
 Fault = Callable[[Town], None]
 LED_BY_2 = ("g1", "g2", "g7", "g8", "connect-s1", "connect-s2")
@@ -308,7 +308,7 @@ def test_typical_symptoms_name_the_cause_and_its_root(fault: Fault, cause: str, 
 
 
 def test_every_cause_of_the_catalogue_has_a_typical_case() -> None:
-    assert sorted({cause for _, cause, _, _ in TYPICAL} | {"unknown"}) == sorted(shipped().by_id)
+    assert sorted({cause for _, cause, _, _ in TYPICAL} | {"unknown"}) == sorted(SHIPPED.by_id)
 
 
 def test_a_town_where_all_is_well_has_no_cause() -> None:

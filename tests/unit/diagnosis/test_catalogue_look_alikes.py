@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from kroute.diagnosis.load import shipped
 from tests.unit.diagnosis import test_catalogue as typical
 from tests.unit.diagnosis.town import Town, near
+from tests.unit.diagnosis.world import SHIPPED
 
 
 def two_groups_stuck_after_a_schema_change(w: Town) -> None:
@@ -309,7 +309,7 @@ NEVER_AUTO = ("retention", "quota", "acl", "abort", "promot")
 
 
 def test_what_must_never_be_automated_says_so_in_the_catalogue() -> None:
-    for c in shipped().causes.values():
+    for c in SHIPPED.causes.values():
         for r in c.remedies:
             text = f"{r.id} {r.does}".lower()
             if any(word in text for word in NEVER_AUTO):
@@ -317,7 +317,7 @@ def test_what_must_never_be_automated_says_so_in_the_catalogue() -> None:
 
 
 def test_remedies_say_how_one_sees_that_they_worked_or_made_it_worse() -> None:
-    for c in shipped().causes.values():
+    for c in SHIPPED.causes.values():
         assert c.remedies or c.id == "unknown"
         assert c.runbook_hint, c.id
         for r in c.remedies:
@@ -328,4 +328,4 @@ def test_remedies_say_how_one_sees_that_they_worked_or_made_it_worse() -> None:
 
 
 def test_only_what_somebody_meant_is_never_paged() -> None:
-    assert [c.id for c in shipped().causes.values() if c.page == "no-page"] == ["planned-replay", "replica-catch-up"]
+    assert [c.id for c in SHIPPED.causes.values() if c.page == "no-page"] == ["planned-replay", "replica-catch-up"]

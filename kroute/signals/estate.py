@@ -61,6 +61,8 @@ class Estate:
         self._brokers_at: dict[str, int] = {}
         self._edges_at: dict[tuple[Entity, str], int] = {}
         """When what is known was observed first; statements of people have no time."""
+        self._placed: dict[tuple[str, str], tuple[tuple[int, int | None, tuple[int, ...]], ...]] = {}
+        """Cache: (cluster, topic) → the placement that relations were last set from; the same again changes nothing."""
         self._gone: dict[Entity, int] = {}
         self._open: dict[Entity, dict[int, tuple[int, list[str], list[int]]]] = {}
         """Parts of a split poll that is not complete: part → observed_at_ms, topics, broker ids."""
@@ -113,6 +115,9 @@ class Estate:
             if b.platform:
                 self._platform(c, b.platform)
         for t in m.topics:
+            placed = tuple((p.id, p.leader, p.replicas) for p in t.partitions)
+            if self._placed.get((c, t.name)) == placed:
+                continue
             e = Entity("topic", c, t.name)
             ids = [-1] * (max((p.id for p in t.partitions), default=-1) + 1)
             hosts: dict[int, None] = {}
@@ -125,6 +130,11 @@ class Estate:
                 self._rows.put(TABLE, rowkeys.join("leaders", c, t.name), msgspec.msgpack.encode((at, ids)))
             self._edges(e, "topic-leaders", [_broker(c, i) for i in dict.fromkeys(ids) if i >= 0], at)
             self._edges(e, "replicas", [_broker(c, i) for i in hosts], at)
+            known = (self._leaders_at.get(key, -1), *(self._edges_at.get((e, r), -1) for r in ("topic-leaders", "replicas")))
+            if at >= max(known):
+                self._placed[key] = placed
+            else:
+                self._placed.pop(key, None)  # late: what it said was not all taken
         for x in m.transactions:
             topics = dict.fromkeys(t for t, _ in x.partitions)
             self._edges(Entity("transaction", c, x.id), "transaction-topics", [Entity("topic", c, t) for t in topics], at)
@@ -238,6 +248,7 @@ class Estate:
                 self._edges(entity, relation, ())
         for part in self._open.pop(entity, {}):
             self._rows.drop(TABLE, rowkeys.join("open", *entity, str(part)))
+        self._placed.pop((entity.cluster, entity.name), None)
         if entity.kind == "topic" and self._leaders.pop((entity.cluster, entity.name), None) is not None:
             self._leaders_at.pop((entity.cluster, entity.name), None)
             self._rows.drop(TABLE, rowkeys.join("leaders", entity.cluster, entity.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kroute.contracts.inputs import Task
 from kroute.signals.model import Status
 from kroute.signals.trace import classify, clip
 from tests.unit.signals.windowsbench import Bench, at, entity, sample, scrape, status, task
@@ -90,7 +91,7 @@ def test_c3_is_judged_from_a_workers_scrape_too(bench: Bench) -> None:
     for poll in range(3):
         bench.feed(status(poll, task(0)))
         bench.feed(
-            scrape(poll, sample("put_batch_ms", 5000, connector="sink", task="0"), kind="connect-worker", id="w1", connect="ca")
+            scrape(poll, sample("put_batch_ms", 5000, connector="sink", task="0"), kind="connect-worker", of="w1", connect="ca")
         )
     assert bench.status(SINK, "put-latency-high") is Status.ACTIVE
     assert bench.status(SINK, "task-failed") is Status.HEALTHY
@@ -118,7 +119,9 @@ def test_c5_paused_and_stopped(bench: Bench, state: str) -> None:
 @pytest.mark.parametrize("signal", ["record_failure_rate", "record_skip_rate", "dead_letter_rate"])
 def test_c6_records_that_fail(bench: Bench, signal: str) -> None:
     for poll in range(3):
-        bench.feed(status(poll, task(0, **{signal: 1.0}), task(1, **{signal: 1.5})))
+        bench.feed(
+            status(poll, Task(id=0, state="RUNNING", metrics={signal: 1.0}), Task(id=1, state="RUNNING", metrics={signal: 1.5}))
+        )
     s = bench.symptom(SINK, "record-failures")
     assert (s.value, s.detail["feature"]) == (2.5, signal)
 
@@ -126,20 +129,20 @@ def test_c6_records_that_fail(bench: Bench, signal: str) -> None:
 def test_c7_a_steady_source_that_falls_silent(bench: Bench) -> None:
     source = entity("connector", "ca/src")
     for poll in range(60):
-        bench.feed(status(poll, task(0, source_poll_rate=100.0 + poll % 3), name="src", type="source"))
+        bench.feed(status(poll, task(0, source_poll_rate=100.0 + poll % 3), name="src", of="source"))
     for poll in range(60, 65):
         assert "source-silent" not in bench.board.of(source)
-        bench.feed(status(poll, task(0, source_poll_rate=0.0), name="src", type="source"))
+        bench.feed(status(poll, task(0, source_poll_rate=0.0), name="src", of="source"))
     assert bench.symptom(source, "source-silent").why == "0 records/s from the source (usual 101)"
-    bench.feed(status(65, task(0, source_poll_rate=100.0), name="src", type="source"))
-    bench.feed(status(66, task(0, source_poll_rate=100.0), name="src", type="source"))
+    bench.feed(status(65, task(0, source_poll_rate=100.0), name="src", of="source"))
+    bench.feed(status(66, task(0, source_poll_rate=100.0), name="src", of="source"))
     assert "source-silent" not in bench.board.of(source)
 
 
 def test_c7_a_bursty_source_is_not_called_silent(bench: Bench) -> None:
     source = entity("connector", "ca/src")
     for poll in range(120):
-        bench.feed(status(poll, task(0, source_poll_rate=100.0 * (poll // 6 % 2)), name="src", type="source"))
+        bench.feed(status(poll, task(0, source_poll_rate=100.0 * (poll // 6 % 2)), name="src", of="source"))
         assert "source-silent" not in bench.board.of(source)
 
 

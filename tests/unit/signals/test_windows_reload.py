@@ -61,25 +61,25 @@ def a_message(r: random.Random, poll: int) -> Any:
             sample("bytes_out_rate", r.choice([1e6, 1.1e6, 9e7])),
             sample("heartbeat_timeouts", float(poll // 3)),
             *r.sample(extra, r.randint(0, len(extra))),
-            id=str(r.randint(1, 3)),
+            of=str(r.randint(1, 3)),
             up=up,
         )
     if kind == "probe":
-        return scrape(poll, sample("probe_failure_rate", float(bad)), id="p", kind="probe", rack="r1", up=up)
+        return scrape(poll, sample("probe_failure_rate", float(bad)), of="p", kind="probe", rack="r1", up=up)
     if kind == "link":
         return scrape(
             poll,
             sample("link_lag_ms", 9e5 if bad else 3.0),
             sample("link_groups_promoted", 3.0),
             sample("link_groups_subscribed", 5.0),
-            id="l",
+            of="l",
             kind="link",
             up=up,
         )
     if kind == "worker":
         return scrape(
             poll, sample("cpu_ratio", 0.99 if bad else 0.1), sample("put_batch_ms", 4000.0 if bad else 90.0, connector="k0", task="0"),
-            id="w1", kind="connect-worker", connect="ca", up=up,
+            of="w1", kind="connect-worker", connect="ca", up=up,
         )  # fmt: skip
     if kind == "status":
         if r.random() < 0.03:

@@ -117,29 +117,25 @@ def sample(signal: str, value: float, **labels: str) -> Sample:
     return Sample(signal, value, labels or None)
 
 
-def scrape(poll: int, *samples: Sample, id: str = "1", kind: str = "broker", **more: Any) -> BrokerMetrics:
-    source = Source(kind=kind, id=id, **{k: more.pop(k) for k in ("connect", "rack", "platform") if k in more})
+def scrape(poll: int, *samples: Sample, of: str = "1", kind: str = "broker", **more: Any) -> BrokerMetrics:
+    source = Source(kind=kind, id=of, **{k: more.pop(k) for k in ("connect", "rack", "platform") if k in more})
     more.setdefault("interval_ms", STEP)
     return BrokerMetrics(cluster=C, observed_at_ms=at(poll), source=source, samples=samples, **more)
 
 
-def status(
-    poll: int, *tasks: Task, name: str = "sink", state: str = "RUNNING", type: str = "sink", **more: Any
-) -> ConnectorStatus:
+def status(poll: int, *tasks: Task, name: str = "sink", state: str = "RUNNING", of: str = "sink", **more: Any) -> ConnectorStatus:
     more.setdefault("interval_ms", STEP)
     return ConnectorStatus(
-        cluster=C, observed_at_ms=at(poll), connect="ca", connector=name, type=type, state=state, tasks=tasks, **more
+        cluster=C, observed_at_ms=at(poll), connect="ca", connector=name, type=of, state=state, tasks=tasks, **more
     )
 
 
-def task(id: int = 0, state: str = "RUNNING", trace: str | None = None, **metrics: float) -> Task:
-    return Task(id=id, state=state, worker="w1", trace=trace, metrics=metrics)
+def task(n: int = 0, state: str = "RUNNING", trace: str | None = None, **metrics: float) -> Task:
+    return Task(id=n, state=state, worker="w1", trace=trace, metrics=metrics)
 
 
-def part(
-    id: int, leader: int | None, replicas: tuple[int, ...], isr: tuple[int, ...] | None = None, **more: Any
-) -> PartitionInfo:
-    return PartitionInfo(id=id, leader=leader, replicas=replicas, isr=replicas if isr is None else isr, **more)
+def part(n: int, leader: int | None, replicas: tuple[int, ...], isr: tuple[int, ...] | None = None, **more: Any) -> PartitionInfo:
+    return PartitionInfo(id=n, leader=leader, replicas=replicas, isr=replicas if isr is None else isr, **more)
 
 
 def topology(poll: int, brokers: tuple[int | BrokerInfo, ...], *parts: PartitionInfo, least: int = 2, **more: Any) -> Topology:

@@ -60,7 +60,7 @@ def table(causes: list[Cause]) -> Table:
     out.add_column("root", min_width=max((len(c.root) for c in causes), default=0))
     out.add_column("what it is", ratio=2)
     out.add_column("reads → acts", ratio=1)
-    out.add_column("on", min_width=6)
+    out.add_column("on", min_width=6, no_wrap=True)
     for c in sorted(causes, key=lambda c: (c.id == UNKNOWN, c.id)):
         who = f"{c.owners.diagnosis[0]} → {' or '.join(c.owners.action)}"
         out.add_row(c.id, "any" if c.id == UNKNOWN else c.root, c.title, who, "all" if len(c.platforms) > 1 else c.platforms[0])

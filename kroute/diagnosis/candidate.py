@@ -17,6 +17,7 @@ D9  a cause holds only for its platforms
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import fsum
 
@@ -35,7 +36,8 @@ COVER_QUANTIFIED = 0.995
 """A quantified term's p belongs to the pattern; its members are covered almost surely, else a second global cause
 would earn its keep on what the first left of each of them."""
 
-Hits = list[tuple[Entity, Symptom]]
+Hits = Sequence[tuple[Entity, Symptom]]
+NONE: Hits = ()
 
 
 @dataclass
@@ -63,6 +65,13 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker, platfor
     out = Candidate(c, root)
     if platform not in c.cause.platforms:
         out.invalid = f"does not exist on {platform}"  # D9
+        return out
+    if c.at_root and not any(_active(t, root, evidence, walker) for t in c.required):
+        # Most candidates end here: what they would cover elsewhere is of no use, only that they share the root's symptoms.
+        _required(out, [(t, NONE) for t in c.required], evidence, walker)
+        for term in c.expects:
+            if len(term.steps) < 2 and evidence.any_active(term.kind):
+                _cover(out, term, _active(term, root, evidence, walker), 0, term.p)
         return out
     seen = [(t, _active(t, root, evidence, walker)) for t in c.expects]
     _required(out, seen, evidence, walker)
@@ -94,7 +103,10 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker, platfor
 def _active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits:
     """Active symptoms at the end of the term's path, in the order of their entities."""
     if not evidence.any_active(term.kind):
-        return []
+        return NONE
+    if not term.steps:
+        s = evidence.symptom(root, term.kind)
+        return [(root, s)] if s is not None and term.matches(s) else NONE
     found = []
     for e in walker.walk(root, term.steps, term.on):
         s = evidence.symptom(e, term.kind)

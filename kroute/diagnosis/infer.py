@@ -34,18 +34,28 @@ def diagnose(catalogue: Catalogue, estate: Estate, evidence: Evidence) -> list[H
     candidates = _candidates(catalogue, estate, evidence, walker)
     out: list[Hypothesis] = []
     named = _worthy(candidates, evidence)
+    rejected: dict[UnitKey, list[Candidate]] = {}
+    for c in candidates.values():
+        if c.invalid is not None and not c.missing:
+            for u in c.cover:
+                rejected.setdefault(u, []).append(c)
     for component in _components(candidates, evidence, named):
-        out.extend(_Search(component, evidence, catalogue, walker, named).hypotheses())
+        out.extend(_Search(component, evidence, catalogue, walker, named, rejected).hypotheses())
     return sorted(out, key=lambda h: (h.cause, h.root))
 
 
 def _candidates(catalogue: Catalogue, estate: Estate, evidence: Evidence, walker: Walker) -> dict[Key, Candidate]:
     keys: dict[Key, None] = {}
     for unit in evidence.units.values():
-        for kind in sorted(unit.kinds):
+        e = unit.key[0]
+        for kind in unit.kinds:
             for c, term in catalogue.expecting.get(kind, ()):
-                for root in walker.back(unit.key[0], term.steps, c.cause.root):
-                    if not (term.steps and root == unit.key[0]):
+                if not term.steps:
+                    if e.kind == c.cause.root:
+                        keys[(c.cause.id, e)] = None
+                    continue
+                for root in walker.back(e, term.steps, c.cause.root):
+                    if root != e:
                         keys[(c.cause.id, root)] = None
     found: dict[Key, Candidate] = {}
     for cause, root in sorted(keys):
@@ -107,7 +117,7 @@ def _components(
         units.setdefault(find(u), []).append(u)
     owned: dict[UnitKey, dict[Key, Candidate]] = {head: {} for head in units}
     for key, c in candidates.items():
-        for head in dict.fromkeys(find(u) for u in c.cover):
+        for head in dict.fromkeys(find(u) for u in c.cover if c.invalid is None or (c.missing and u not in named)):
             owned[head][key] = c
     return [(units[head], list(owned[head].values())) for head in sorted(units)]
 
@@ -117,8 +127,9 @@ class _Search:
 
     def __init__(
         self, component: tuple[list[UnitKey], list[Candidate]], evidence: Evidence, catalogue: Catalogue, walker: Walker,
-        named: Mapping[UnitKey, None],
+        named: Mapping[UnitKey, None], rejected: Mapping[UnitKey, list[Candidate]],
     ) -> None:  # fmt: skip
+        self.rejected = rejected
         units, candidates = component
         self.units = {u: evidence.units[u] for u in units}
         self.invalid = [c for c in candidates if c.invalid is not None]
@@ -259,10 +270,13 @@ class _Search:
     def _ruled_out(self, c: Candidate, chosen: dict[Key, Candidate]) -> tuple[Rejected, ...]:
         """Causes that could have explained part of it, and the observation that speaks most against each."""
         found: list[tuple[float, Rejected]] = []
-        for r in self.invalid:
-            overlap = sum(1 for u in r.cover if u in c.cover)
-            if overlap and r.invalid is not None and not r.missing:
-                found.append((-float(overlap), Rejected(cause=r.key[0], root=r.root, because=r.invalid)))
+        shared: dict[Key, list[Candidate]] = {}
+        for u in c.cover:
+            for r in self.rejected.get(u, ()):
+                shared.setdefault(r.key, []).append(r)
+        for rs in shared.values():
+            r = rs[0]
+            found.append((-float(len(rs)), Rejected(cause=r.key[0], root=r.root, because=r.invalid or "")))
         for k in self._nearby(c.key):
             r = self.candidates[k]
             if k in chosen or k[0] == UNKNOWN or not r.against:

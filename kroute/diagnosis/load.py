@@ -65,11 +65,10 @@ class Compiled(NamedTuple):
     contradicts: tuple[Term, ...]
     impact: tuple[tuple[str, ...], ...]
     changes: tuple[ChangeTerm, ...]
-
-    @property
-    def needs_one(self) -> bool:
-        """True when it is considered only while one of its required symptoms was seen."""
-        return any(t.required for t in self.expects)
+    required: tuple[Term, ...]
+    """It is considered only while one of these was seen."""
+    at_root: bool
+    """True when all that is required is seen at the root itself."""
 
 
 class Catalogue:
@@ -83,7 +82,7 @@ class Catalogue:
             for t in c.expects:
                 # What a cluster's members show makes every entity of the root's kind a suspect: only the symptom
                 # that defines the cause may.
-                if t.required or "members" not in t.steps or not c.needs_one:
+                if t.required or "members" not in t.steps or not c.required:
                     index.setdefault(t.kind, []).append((c, t))
         self.expecting: Mapping[str, list[tuple[Compiled, Term]]] = MappingProxyType(index)
 
@@ -219,13 +218,17 @@ def _compile(cause: Cause, problems: _Problems) -> Compiled:
                 say(f".remedies[{i}].{word}", str(e))
         if remedy.rollback is not None and remedy.rollback_owner is None:
             say(f".remedies[{i}]", "has a rollback that nobody owns; add rollback_owner")
+    expects = each("expects", cause.expects, _term)
+    required = tuple(t for t in expects if t.required)
     return Compiled(
         cause,
         math.log(prior / (1 - prior)),
-        expects=each("expects", cause.expects, _term),
+        expects=expects,
         contradicts=each("contradicts", cause.contradicts, _term),
         impact=each("impact", cause.impact, paths.parse),
         changes=each("changes", cause.changes, _change),
+        required=required,
+        at_root=bool(required) and all(not t.steps for t in required),
     )
 
 

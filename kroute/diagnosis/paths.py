@@ -46,6 +46,7 @@ class Walker:
     def __init__(self, estate: Estate) -> None:
         self._estate = estate
         self._steps: dict[tuple[Entity, str], list[Entity]] = {}
+        self._backs: dict[tuple[Entity, tuple[str, ...], str], list[Entity]] = {}
         self._walks: dict[tuple[Entity, tuple[str, ...], str | None], list[Entity]] = {}
 
     def walk(self, start: Entity, steps: tuple[str, ...], kind: str | None = None) -> list[Entity]:
@@ -64,14 +65,19 @@ class Walker:
 
     def back(self, end: Entity, steps: tuple[str, ...], kind: str) -> list[Entity]:
         """Roots of ``kind`` from which the path leads to ``end``."""
-        if not steps:
-            return [end] if end.kind == kind else []
-        ends: dict[Entity, None] = {end: None}
-        for s in reversed(steps[1:]):
-            ends = {o: None for e in ends for o in self._back(e, s)}
-        if steps[0] == SOURCE:
-            return sorted({o: None for e in ends for o in _sourced(e) if o.kind == kind})
-        return sorted({o: None for e in ends for o in self._last(e, _INVERSES[steps[0]], kind)})
+        found = self._backs.get((end, steps, kind))
+        if found is None:
+            ends: dict[Entity, None] = {end: None}
+            for s in reversed(steps[1:]):
+                ends = {o: None for e in ends for o in self._back(e, s)}
+            if not steps:
+                found = [end] if end.kind == kind else []
+            elif steps[0] == SOURCE:
+                found = sorted({o: None for e in ends for o in _sourced(e) if o.kind == kind})
+            else:
+                found = sorted({o: None for e in ends for o in self._last(e, _INVERSES[steps[0]], kind)})
+            self._backs[(end, steps, kind)] = found
+        return found
 
     def _last(self, e: Entity, relation: str, kind: str | None) -> list[Entity]:
         if kind is None:

@@ -227,3 +227,49 @@ def test_the_order_in_which_symptoms_arrive_does_not_matter() -> None:
         return list(w.diagnose())
 
     assert build([0, 1, 2, 4]) == build([4, 2, 1, 0])
+
+
+def test_d4_one_entity_alone_is_no_pattern() -> None:
+    w = World()
+    w.sink("only")
+    w.see("connector/c/only", "put-latency-high")
+    w.see("group/connect-only", "lag-growing")
+    assert w.causes() == [("sink-throttled", "connector/c/only")]
+    w.sink("other")
+    w.see("connector/c/other", "put-latency-high")
+    assert w.causes() == [("system-throttled", "system/warehouse")]
+
+
+def test_d6_a_cause_begins_with_the_symptoms_that_define_it_not_with_those_at_its_root() -> None:
+    w = World()
+    for name in ("x", "y"):
+        w.sink(name)
+        w.see(f"connector/c/{name}", "put-latency-high", since=T0 - 60_000)
+        w.see(f"group/connect-{name}", "lag-growing", since=T0 - 4_000_000)
+    found = {h.cause: h for h in w.diagnose()}
+    late = World()
+    for name in ("x", "y"):
+        late.sink(name)
+        late.see(f"connector/c/{name}", "put-latency-high", since=T0 - 60_000)
+        late.see(f"group/connect-{name}", "lag-growing", since=T0 - 30_000)
+    assert found["system-throttled"].score < late.diagnose()[0].score - 1
+
+
+def test_unknown_does_not_swallow_what_several_named_causes_explain() -> None:
+    w = World()
+    for i in range(40):
+        w.sink(f"s{i}", system=f"system{i // 4}", worker="w1")
+        w.link(f"group/connect-s{i}", "racks", "rack/a")
+        w.see(f"connector/c/s{i}", "put-latency-high")
+        w.see(f"group/connect-s{i}", "lag-growing")
+    assert w.causes() == [("system-throttled", f"system/system{i}") for i in range(10)]
+
+
+def test_a_deployment_of_the_service_counts_for_its_group() -> None:
+    w = World()
+    w.group("a")
+    w.link("group/a", "services", "service/shop")
+    w.see("group/a", "rebalancing", "lag-growing")
+    assert w.causes() == [("rebalance-storm", "group/a")]
+    w.declare("deploy", "service/shop")
+    assert w.causes() == [("bad-deployment", "group/a")]

@@ -26,6 +26,10 @@ def a_slow_member(w: Town) -> None:
     w.ill("group/g1", "member-lagging", "lag-growing")
 
 
+def a_group_that_hangs_with_its_members(w: Town) -> None:
+    w.ill("group/g1", "commits-stopped")
+
+
 def one_group_rebalances_no_deployment_known(w: Town) -> None:
     w.ill("group/g1", "rebalancing", "member-churn", "commits-stopped")
 
@@ -196,6 +200,7 @@ PAIRS: list[tuple[str, Callable[[Town], None], str, str]] = [
     ("hot-partition", typical.hot_partition, "topic/t1", "kafka"),
     ("poison-record", one_group_stuck_while_its_sibling_reads_on, "group/g1", "kafka"),
     ("schema-problem", two_groups_stuck_after_a_schema_change, "topic/t1", "kafka"),
+    ("stopped-consumer", a_group_that_hangs_with_its_members, "group/g1", "kafka"),
     ("rebalance-storm", one_group_rebalances_no_deployment_known, "group/g1", "kafka"),
     ("bad-deployment", the_same_group_right_after_a_deployment, "group/g1", "kafka"),
     ("coordinator-trouble", all_groups_of_one_coordinator_rebalance, "broker/4", "kafka"),

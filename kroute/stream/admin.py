@@ -6,11 +6,11 @@ Blocking (confluent-kafka, which never joins the group here): call from a thread
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.cimpl import Message
 
 from kroute.errors import SourceUnreachable
@@ -40,7 +40,7 @@ def consumer(settings: Settings, group: str | None = None) -> Iterator[Consumer]
         "group.id": group or f"{settings.app_id}-reader",
         "enable.auto.commit": False,
         "auto.offset.reset": "error",
-        "enable.partition.eof": False,
+        "enable.partition.eof": True,
         "log_level": 0,
     })  # fmt: skip
     try:
@@ -78,21 +78,30 @@ def _watermarks(reader: Consumer, tp: TopicPartition) -> tuple[int, int]:
     return start, end
 
 
-def records(reader: Consumer, parts: Iterable[Span]) -> Iterator[Message]:
-    """All records of ``parts``, each partition in order, up to the ends given; waits up to 30 s for a record."""
+def records(reader: Consumer, parts: Sequence[Span]) -> Iterator[Message]:
+    """All records of ``parts``, each partition in order, up to the ends given.
+
+    Raises:
+        SourceUnreachable: nothing came for 30 s.
+    """
     ends = {(s.topic, s.partition): s.end for s in parts if s.start < s.end}
-    if not ends:
-        return
     reader.assign([TopicPartition(s.topic, s.partition, s.start) for s in parts if s.start < s.end])
-    positions: dict[tuple[str, int], int] = {}
+    deadline = time.monotonic() + TIMEOUT_S
     while ends:
-        message = reader.poll(1.0)
-        if message is not None and message.error() is None:
-            where = (message.topic(), message.partition())
-            if (message.offset() or 0) < ends.get(where, 0):
+        batch = reader.consume(500, 0.05)
+        if batch:
+            deadline = time.monotonic() + TIMEOUT_S
+        elif time.monotonic() > deadline:
+            raise SourceUnreachable(f"no record of {', '.join(sorted({t for t, _ in ends}))} came for {TIMEOUT_S:.0f} s")
+        for message in batch:
+            where = (message.topic() or "", message.partition() or 0)
+            offset = message.offset() or 0
+            error = message.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            if error is None and offset < ends.get(where, 0):
                 yield message
-        elif message is not None:
-            raise KafkaException(message.error())
-        # Compaction and transaction markers leave offsets without records: the position tells, not the last record.
-        positions = {(t.topic, t.partition): t.offset or -1 for t in reader.position([TopicPartition(*w) for w in ends])}
-        ends = {w: end for w, end in ends.items() if positions.get(w, -1) < end}
+            # The last offsets may have no record (compaction, transaction markers): then the end itself is told.
+            if where in ends and offset + (error is None) >= ends[where]:
+                del ends[where]
+    reader.unassign()

@@ -113,11 +113,13 @@ class App(faust.App):
         committed = self.consumer._committed_offset
         mine = [tp for tp in self.consumer.assignment() if tp.topic in self.ingest.topics]
         self.ingest.assigned({TP(*tp): committed.get(tp) or 0 for tp in mine})
+        self.consumer.release()
         self.ingest.flow.open()
         self.correlate.flow.open()
 
     async def drain(self, *_: Any, **__: Any) -> None:
         """Let the work in flight finish, begin none, and commit where it stands."""
+        self.consumer.hold()
         await self.ingest.flow.close()
         await self.correlate.flow.close()
         await self.ingest.commit()

@@ -1,8 +1,10 @@
-"""Faust's consumer, with two things ingest must know and do at the fetch.
+"""Faust's consumer, with three things kroute needs at the fetch.
 
-It can hold topics back: signals wait until the state inputs are read, and waiting in an agent would fill the
-queue that all topics share. And it notes what was handed out, so that "read to the end" can be told also where the
-last offsets of a partition have no record (transaction markers, compaction).
+- From the revocation until Faust has sought the start of each partition, only changelogs are fetched. Faust itself
+  begins before it seeks, and then clears its queues: records in between would be lost, without a trace (measured).
+- Topics can be held back: signals wait until the state inputs are read, and waiting in an agent would fill the queue.
+- What was handed out is noted, so that "read to the end" can be told also where the last offsets of a partition have
+  no record (transaction markers, compaction).
 """
 
 from __future__ import annotations
@@ -16,7 +18,10 @@ from faust.types import TP
 
 
 class HoldingConsumer(Consumer):
-    """``held``: topics not fetched now. ``handed``: offset after the last record handed out. ``fetches``: how many ended."""
+    """``held``: topics not fetched now. ``handed``: offset after the last record handed out. ``fetches``: how many ended.
+
+    ``handed`` outlives rebalances: too high only delays what is told, too low would tell of records still to come.
+    """
 
     logger = logging.getLogger("faust.transport")
 
@@ -25,14 +30,31 @@ class HoldingConsumer(Consumer):
         self.held: frozenset[str] = frozenset()
         self.handed: dict[TP, int] = {}
         self.fetches = 0
+        self._flows = False
+        self._turns = 0
+
+    def hold(self) -> None:
+        """Fetch changelogs only; a fetch under way gives nothing."""
+        self._flows = False
+        self._turns += 1
+
+    def release(self) -> None:
+        """Fetch all topics that are not held: positions are sought."""
+        self._flows = True
+        self._turns += 1
+
+    def _wanted(self, tp: TP) -> bool:
+        return (self._flows and tp.topic not in self.held) or self._is_changelog_tp(tp)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109  (Faust's signature)
-        if active_partitions and self.held:
-            active_partitions = {tp for tp in active_partitions if tp.topic not in self.held}
-            if not active_partitions:  # an empty set would mean all
-                await self.sleep(timeout)
-                return {}
-        records = await super()._getmany(active_partitions, timeout)
+        turn = self._turns
+        wanted = {tp for tp in active_partitions or () if self._wanted(tp)}
+        if not wanted:  # an empty set would mean all
+            await self.sleep(0.1)
+            return {}
+        records = await super()._getmany(wanted, timeout)
+        if turn != self._turns:  # positions are sought anew since
+            return {tp: batch for tp, batch in (records or {}).items() if self._is_changelog_tp(tp)}
         for tp, batch in (records or {}).items():
             if batch:
                 self.handed[TP(tp.topic, tp.partition)] = batch[-1].offset + 1

@@ -26,6 +26,8 @@ from kroute.stream.placement import Placement
 from kroute.stream.process import die
 
 log = logging.getLogger(__name__)
+APPEND_TIME = 1
+"""Kafka's timestamp type of a topic with LogAppendTime."""
 TAKE = 500
 WITHIN_S = 0.05
 
@@ -80,7 +82,6 @@ class Ingest:
         self._committed = dict(committed)
         self.reached = {tp: ts for tp, ts in self.reached.items() if tp in committed}
         self._suspected.clear()
-        self._app.consumer.handed.clear()
 
     # -- records ---------------------------------------------------------------------------------------------
 
@@ -100,13 +101,19 @@ class Ingest:
         for m in messages:
             tp = TP(m.topic, m.partition)
             self.positions[tp] = m.offset + 1
-            self.reached[tp] = max(self.reached.get(tp, 0), round(m.timestamp * 1000))
+            if m.timestamp_type == APPEND_TIME:
+                self.reached[tp] = max(self.reached.get(tp, 0), self._append_ms(m))
+
+    def _append_ms(self, m: Any) -> int:
+        """Append time (epoch ms). Where somebody made the topic with producers' times, the time it is read instead."""
+        now = None if m.timestamp_type == APPEND_TIME else self.clock.now_ms(time.monotonic())
+        return round(m.timestamp * 1000) if now is None else now
 
     async def _forward(self, messages: Sequence[Any]) -> None:
         by_partition: dict[int, list[bytes]] = {p: [] for p in self._partitions}
         letters: list[bytes] = []
         for m in messages:
-            record = Record(m.topic, m.partition, m.offset, round(m.timestamp * 1000), m.key, m.value)
+            record = Record(m.topic, m.partition, m.offset, self._append_ms(m), m.key, m.value)
             try:
                 addressed = self._forwarder.forward(record)
             except BadMessage as e:
@@ -127,13 +134,17 @@ class Ingest:
         await self._send(by_partition, letters)
 
     async def _send(self, by_partition: dict[int, list[bytes]], letters: Sequence[bytes] = ()) -> None:
+        await self._produce(
+            [(self._facts, value, p) for p, facts in by_partition.items() for value in envelopes(facts)]
+            + [(self._dead_letters, letter, None) for letter in letters]
+        )
+
+    async def _produce(self, values: Iterable[tuple[str, bytes, int | None]]) -> None:
+        """Send (topic, value, partition) and wait until all are durable."""
         send = self._app.producer.send
-        acks = [
-            await send(self._facts, None, value, p, None, None) for p, facts in by_partition.items() for value in envelopes(facts)
-        ]
-        acks += [await send(self._dead_letters, None, letter, None, None, None) for letter in letters]
+        acks = [await send(topic, None, value, p, None, None) for topic, value, p in values]
         for ack in await asyncio.gather(*acks):
-            if ack.timestamp is not None and ack.timestamp_type == 1:
+            if ack.topic == self._facts and ack.timestamp is not None:  # facts has the broker's append times
                 self.clock.saw(ack.timestamp, time.monotonic())
 
     async def _store_placement(self, key: bytes, value: bytes) -> None:
@@ -160,7 +171,8 @@ class Ingest:
             return
         now = self.clock.now_ms(time.monotonic())
         if now is None:  # the first ack tells the broker's time
-            await (await self._app.producer.send(self._facts, None, b'{"facts":[]}', self._partitions[0], None, None))
+            await self._produce([(self._facts, b'{"facts":[]}', self._partitions[0])])
+            now = self.clock.now_ms(time.monotonic())
         ends = await consumer.highwaters(*tps)
         if now is not None:
             for tp in await self._at_end(tps, ends, now):

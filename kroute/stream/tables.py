@@ -18,8 +18,8 @@ from faust.types import TP
 from kroute.contracts.topics import TABLES
 from kroute.errors import StateError
 from kroute.stream import metrics
+from kroute.stream.changelog import engine_key, offset_header, stored_key
 
-OFFSET_HEADER = "facts-offset"
 MAX_ROW = 512 * 1024
 STORE_OPTIONS: Mapping[str, Any] = {
     "driver": "rocksdict",
@@ -29,16 +29,6 @@ STORE_OPTIONS: Mapping[str, Any] = {
     "max_write_buffer_number": 2,
     "max_open_files": 128,
 }
-
-
-def stored_key(partition: int, key: str) -> bytes:
-    """The key in store and changelog: begins with the partition, because the store's key index spans partitions."""
-    return f"{partition}|{key}".encode()
-
-
-def engine_key(stored: bytes) -> str:
-    """The inverse of ``stored_key``."""
-    return stored.decode().partition("|")[2]
 
 
 class RowTable(faust.Table[bytes, bytes]):
@@ -102,7 +92,7 @@ class Tables:
             KafkaError: the changelog did not take a row.
         """
         send = self._app.producer.send
-        headers = [(OFFSET_HEADER, offset.to_bytes(8, "big", signed=True))]
+        headers = [offset_header(offset)]
         written: dict[str, list[tuple[bytes, bytes | None]]] = {}
         acks: dict[str, list[Awaitable[Any]]] = {}
         for name, key, value in rows:

@@ -17,6 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 from kroute.contracts.topics import INPUTS, TABLES, TOPICS
 from kroute.errors import ConfigError, SourceUnreachable, StateError
 from kroute.settings import Settings
+from kroute.stream.changelog import changelog
 
 TIMEOUT_S = 30.0
 CHANGELOG_CONFIG = {
@@ -55,11 +56,6 @@ def input_topics(settings: Settings, realm_names: Iterable[str] = ()) -> tuple[s
     """Full names of all input topics, those of the realms last."""
     full = settings.names.full
     return (*(full(t) for t in INPUTS), *(full(f"controls.{r}") for r in realm_names))
-
-
-def changelog(settings: Settings, table: str) -> str:
-    """The changelog topic of a table, named as Faust names it."""
-    return f"{settings.app_id}-{table}-changelog"
 
 
 def wanted(settings: Settings, realm_names: Iterable[str] = ()) -> list[Wanted]:

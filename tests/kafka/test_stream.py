@@ -208,7 +208,7 @@ def test_a_killed_worker_loses_no_alert_and_repeats_only_identical_ones(kroute: 
     producer = threading.Thread(target=produce)
     producer.start()
     try:
-        for life in range(1, 4):
+        for life in (1, 2):
             before = len(kroute.alerts())
             wait_for(lambda before=before: len(kroute.alerts()) > before + 20, 60, "alerts to flow")  # type: ignore[misc]
             worker.kill()
@@ -221,7 +221,11 @@ def test_a_killed_worker_loses_no_alert_and_repeats_only_identical_ones(kroute: 
     def messages() -> int:
         return sum(orjson.loads(v)["messages"] for (_, table, _), v in kroute.rows().items() if table == "consumer_lag")
 
-    wait_for(lambda: messages() == sum(sent), 90, f"all of {sum(sent)} messages in the rows")
+    try:
+        wait_for(lambda: messages() >= sum(sent), 90, "all messages in the rows")
+    finally:
+        print(f"{sum(sent)} messages sent, {messages()} in the rows", worker.get("/metrics")[1], worker.text())
+    assert messages() == sum(sent)
     assert worker.stop() == 0
     alerts, rows = kroute.pure_run()
     delivered = kroute.alerts()
@@ -254,7 +258,9 @@ def test_another_partition_count_is_refused_with_what_to_do(kroute: Installation
 
 
 def test_facts_deleted_before_they_were_applied_are_refused_unless_the_gap_is_accepted(kroute: Installation) -> None:
-    assert kroute.start().wait_ready().stop() == 0
+    worker = kroute.start().wait_ready()
+    wait_for(lambda: '{partition="1"}' in worker.metric("kroute_correlate_offset"), 20, "a unit of work in partition 1")
+    assert worker.stop() == 0
     facts = kroute.settings.names.full("facts")
     producer = Producer({"bootstrap.servers": kroute.bootstrap})
     for _ in range(10):
@@ -269,7 +275,7 @@ def test_facts_deleted_before_they_were_applied_are_refused_unless_the_gap_is_ac
     assert "--accept-gap" in worker.text()
     worker = kroute.start("w1", "--accept-gap").wait_ready()
     assert worker.metric("kroute_recovery_gap_records")['{partition="1"}'] == 10
-    kroute.produce("consumer-lag", [lag("g", i, cluster=f"c{i}") for i in range(30)])
+    kroute.produce("consumer-lag", [lag("g", i) for i in range(30)])
     wait_for(lambda: len(kroute.alerts()) == 10, 30, "ten alerts")
 
 
@@ -283,11 +289,11 @@ def test_a_datadir_in_use_is_refused(kroute: Installation) -> None:
 def test_a_recording_from_a_snapshot_goes_on_as_the_worker_did(kroute: Installation) -> None:
     kroute.start().wait_ready()
     kroute.produce("ownership", [ownership("a"), ownership("b")])
-    kroute.produce("consumer-lag", [lag(f"g{i % 4}", i, cluster=f"c{i % 3}") for i in range(90)])
+    kroute.produce("consumer-lag", [lag(f"g{i % 6}", i, cluster=f"c{i % 3}") for i in range(90)])
     kroute.produce("ownership", [(ownership("a")[0], None)])
     wait_for(lambda: len(kroute.alerts()) >= 28, 30, "alerts")
     middle = now_ms()
-    kroute.produce("consumer-lag", [lag(f"g{i % 4}", i, cluster=f"c{i % 3}") for i in range(90)])
+    kroute.produce("consumer-lag", [lag(f"g{i % 6}", i, cluster=f"c{i % 3}") for i in range(90)])
     wait_for(lambda: len(kroute.alerts()) == 60, 30, "all alerts")
     kroute.workers[0].stop()
     lines: list[bytes] = []

@@ -1,5 +1,7 @@
 # Everything a newcomer needs: `make run` and `make test`. Only Python 3.11 or later and make have to be there.
-PYTHON ?= $(firstword $(shell command -v python3.13 python3.12 python3.11 python3))
+# The first Python on the path that is new enough and really runs (a version manager's shim may not).
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -12,7 +14,7 @@ help:
 setup: $(READY) ## a virtual environment with the locked dependencies
 
 $(READY): deploy/requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "kroute needs Python 3.11 or later; found $$($(PYTHON) --version). Set PYTHON=…"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "kroute needs Python 3.11 or later, and found none on the path. Set PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -40,7 +40,7 @@ def command(name: str, brokers: str | None, once: bool, calm: int, timeout: int,
     """Start Kafka, Connect, a worker, a collector and a demo estate; break something; show the routed alerts.
 
     Takes the Kafka of KROUTE_BOOTSTRAP where that is set, else starts one from package registries alone (the first time,
-    some 70 MB are fetched). Ctrl-C stops everything. Exit status with --once: 0 when the incident opened, named its cause
+    some 60 MB are fetched). Ctrl-C stops everything. Exit status with --once: 0 when the incident opened, named its cause
     and was resolved in time, 1 when not.
     """
     if once and name == "none":

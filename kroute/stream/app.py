@@ -179,7 +179,10 @@ def create_app(settings: Settings, engine: EngineLike | None = None, *, accept_g
     @app.timer(interval=TICK_S, name="progress")  # type: ignore[untyped-decorator]
     async def tick() -> None:
         await app.ingest.tick()
-        await app.correlate.commit()
+        try:
+            await app.correlate.commit()
+        except Exception as e:  # only figures for operators: the journal holds the position
+            log.warning("positions of facts could not be committed: %r", e)
 
     REGISTRY.register(metrics.FaustFigures(app))
     return app

@@ -159,7 +159,11 @@ class Correlate:
     async def commit(self) -> None:
         """Commit the durable offsets: the group's lag is then true. Where reading begins is told by the journal alone."""
         positions = {TP(self.topic, p): h.offset + 1 for p, h in self.held.items()}
-        if self.flow.is_open and positions:
+        if not (self.flow.is_open and positions):
+            return
+        for tp, end in (await self._app.consumer.highwaters(*positions)).items():
+            metrics.BEHIND.labels(str(tp.partition)).set(max(0, end - positions[TP(*tp)]))
+        if self.flow.is_open:
             await self._app.consumer._commit(positions)
 
     # -- recovery --------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ COMMIT = Histogram(
     buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3),
 )  # fmt: skip
 OFFSET = Gauge("kroute_correlate_offset", "Newest durable facts offset, by facts partition", ["partition"])
+BEHIND = Gauge("kroute_correlate_behind_records", "Records of facts not applied yet, by facts partition", ["partition"])
 LOADED = Gauge("kroute_recovery_rows", "Rows loaded at the last recovery, by facts partition", ["partition"])
 GAP = Gauge("kroute_recovery_gap_records", "Facts deleted before they were applied, by facts partition", ["partition"])
 STORE_DISCARDED = Gauge("kroute_recovery_store_discarded", "1 when the local store of an unclean stop was thrown away at start")

@@ -40,3 +40,4 @@ def set_up_logging(*, verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO, format=FORMAT, stream=sys.stderr, force=True)
     for name in ("faust", "aiokafka", "mode"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+    logging.getLogger("mode.timers").setLevel(logging.INFO if verbose else logging.ERROR)  # a busy second is no news

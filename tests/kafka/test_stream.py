@@ -73,7 +73,7 @@ def bad(short: str) -> list[tuple[Pair, str]]:
     assert value is not None
     compacted = short in STATES and short != "changes"
     k = key or b"k"
-    out = [
+    out: list[tuple[Pair, str]] = [
         ((k, b""), "no-value"),
         ((k, b"{"), "not-json"),
         ((k, b"\xff\xfe{}"), "not-json"),
@@ -105,9 +105,8 @@ def test_a_record_that_cannot_be_used_is_a_dead_letter_with_its_reason_and_place
         wanted.update((full(short), 0, 2 * i, reason) for i, (_, reason) in enumerate(bad(short)))
     kroute.produce("consumer-lag", [(None, b'{"x":"' + b"y" * 10_000_000 + b'"}'), good("consumer-lag")], partition=0)
     wanted[full("consumer-lag"), 0, 20, "too-large"] += 1
-    letters = wait_for(
-        lambda: found if len(found := kroute.dead_letters()) >= wanted.total() else None, 60, f"{wanted.total()} dead letters"
-    )
+    wait_for(lambda: len(kroute.dead_letters()) >= wanted.total(), 60, f"{wanted.total()} dead letters")
+    letters = kroute.dead_letters()
     assert Counter((d["topic"], d["partition"], d["offset"], d["reason"]) for d in letters) == wanted
     big = next(d for d in letters if d["offset"] == 20)
     assert big["size"] == 10_000_008

@@ -1,0 +1,133 @@
+"""One worker on a real broker: partition-lag samples a second, recovery after a kill, memory.
+
+    python tests/bench/bench_worker.py [--groups 400] [--polls 30] [--fake]
+
+A backlog of consumer-lag messages, 50 partitions each, lies in Kafka before the worker starts. Measured is the time
+from the first fact applied to the last one durable: journal, rows, alerts. Then the worker is killed and started
+again on an empty folder. Ends within about three minutes. ``KROUTE_BOOTSTRAP`` names a broker; else one is started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import orjson
+from confluent_kafka import Producer
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from kroute.local.choose import choose  # noqa: E402
+from kroute.local.process import free_ports  # noqa: E402
+from kroute.stream.topics import create_topics  # noqa: E402
+from tests.kafka.worker import PROGRAM, Installation, Worker  # noqa: E402
+
+PARTITIONS = 50
+POLL_S = 15
+LIMIT_S = 150
+
+
+def fill(installation: Installation, groups: int, polls: int) -> int:
+    """Produce the backlog; how many messages it has."""
+    settings = installation.settings
+    create_topics(settings)
+    producer = Producer({"bootstrap.servers": installation.bootstrap, "linger.ms": 20, "queue.buffering.max.kbytes": 500_000})
+    topic = settings.names.full("consumer-lag")
+    start = int(time.time() * 1000) - polls * POLL_S * 1000
+    for poll in range(polls):
+        for g in range(groups):
+            end = 1_000_000 + poll * 10_000
+            partitions = [
+                {"topic": f"t{g % 40}", "partition": p, "committed": end - g - p, "end": end + p, "stable_end": end + p, "start": 0,
+                 "leader": p % 5, "committed_at_ms": start + poll * POLL_S * 1000}
+                for p in range(PARTITIONS)
+            ]  # fmt: skip
+            value = {"cluster": "bench", "observed_at_ms": start + poll * POLL_S * 1000, "interval_ms": POLL_S * 1000,
+                     "group": f"g{g}", "state": "Stable", "protocol": "classic", "coordinator": g % 5, "partitions": partitions}  # fmt: skip
+            producer.produce(topic, orjson.dumps(value), f"g{g}")
+        producer.poll(0)
+    assert producer.flush(60) == 0
+    return groups * polls
+
+
+def start(installation: Installation, folder: Path, *, fake: bool) -> Worker:
+    """A worker with the real engine, or with the tests' small one."""
+    port = free_ports(1)[0]
+    real = [sys.executable, "-c", "from kroute.cli.main import main; main()", "worker"]
+    program = [sys.executable, str(PROGRAM)] if fake else real
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **installation.env(KROUTE_DATADIR=str(folder), KROUTE_WEB_PORT=str(port))}
+    log = folder.with_suffix(".log")
+    with log.open("wb") as f:
+        worker = Worker(subprocess.Popen(program, env=env, stdout=f, stderr=f), port, log)
+    installation.workers.append(worker)
+    return worker
+
+
+def memory_mb(worker: Worker) -> float:
+    """Resident memory now."""
+    text = Path(f"/proc/{worker.process.pid}/status").read_text(encoding="ascii")
+    found = re.search(r"VmRSS:\s+(\d+) kB", text)
+    return int(found[1]) / 1024 if found else float("nan")
+
+
+def measure(installation: Installation, worker: Worker, messages: int) -> tuple[float, float]:
+    """(seconds from the first to the last fact applied, largest memory in MB)."""
+    began = 0.0
+    peak = 0.0
+    deadline = time.monotonic() + LIMIT_S
+    topic = f'{{topic="{installation.settings.names.full("consumer-lag")}"}}'
+    while time.monotonic() < deadline:
+        assert worker.process.poll() is None, worker.text()
+        forwarded = worker.metric("kroute_ingest_records_total").get(topic, 0)
+        offsets = worker.metric("kroute_correlate_behind_records")
+        peak = max(peak, memory_mb(worker))
+        if forwarded and not began:
+            began = time.monotonic()
+        if forwarded >= messages and not sum(offsets.values()):
+            return time.monotonic() - began, peak
+        time.sleep(0.2)
+    raise SystemExit(f"not done within {LIMIT_S} s: {forwarded:.0f} of {messages} messages forwarded, {offsets} facts behind")
+
+
+def main() -> None:
+    """Run and print one line per figure."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--groups", type=int, default=400)
+    parser.add_argument("--polls", type=int, default=30)
+    parser.add_argument("--fake", action="store_true", help="the small engine of the tests: what the shell alone costs")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        kafka = choose(folder / "kafka")
+        installation = Installation(kafka.bootstrap, folder)
+        try:
+            messages = fill(installation, options.groups, options.polls)
+            worker = start(installation, folder / "w1", fake=options.fake)
+            took, peak = measure(installation, worker, messages)
+            samples = messages * PARTITIONS
+            print(f"samples a second      {samples / took:12,.0f}   ({samples:,} in {took:.1f} s, state written)")
+            print(f"memory, largest       {peak:12,.0f} MB")
+            for part in ("step", "commit"):
+                total = sum(worker.metric(f"kroute_correlate_{part}_seconds_sum").values())
+                count = sum(worker.metric(f"kroute_correlate_{part}_seconds_count").values())
+                print(f"{part:<6} a unit         {total / count * 1000:12.1f} ms  ({total:.1f} s in {count:.0f} units)")
+            worker.kill()
+            began = time.monotonic()
+            worker = start(installation, folder / "w2", fake=options.fake)
+            worker.wait_ready(90)
+            rows = sum(worker.metric("kroute_recovery_rows").values())
+            print(f"ready after a kill    {time.monotonic() - began:12.1f} s   ({rows:.0f} rows, session timeout included)")
+        finally:
+            installation.close()
+            kafka.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""A unit of work: what is durable before what, and what a failure leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+from faust.types import TP
+
+from kroute.settings import Settings
+from kroute.stream import correlate, journal
+from kroute.stream.correlate import Correlate
+from kroute.stream.process import Watchdog
+from tests.unit.stream.fake_engine import FakeEngine
+
+FACTS = "kroute.facts"
+
+
+class Died(BaseException):
+    """Stands in for the end of the process."""
+
+
+class World:
+    """Kafka and the tables, as far as correlate sees them: ``log`` tells what became durable, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, accept_gap: bool = False) -> None:
+        self.log: list[tuple[str, str]] = []
+        self.stored: dict[str, dict[int, dict[str, bytes]]] = {}
+        self.fail_at: str | None = None
+        self.committed: dict[TP, int] = {}
+        self.earliest = 0
+        self.end = 100
+        self.by_name = {
+            name: SimpleNamespace(stored=lambda p, n=name: self._rows(n, p).items())
+            for name in ("journal", "consumer_lag", "entities")
+        }
+        app = SimpleNamespace(
+            consumer_generation_id=1,
+            producer=SimpleNamespace(send=self._send),
+            consumer=SimpleNamespace(
+                assignment=lambda: {TP(FACTS, 0)}, earliest_offsets=self._earliest, highwaters=self._ends, _commit=self._commit
+            ),
+        )  # fmt: skip
+        monkeypatch.setattr(correlate, "die", self._die)
+        self.correlate = Correlate(
+            app, Settings(), FakeEngine(), self, Watchdog(5), accept_gap=accept_gap  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def _rows(self, table: str, p: int) -> dict[str, bytes]:
+        return self.stored.setdefault(table, {}).setdefault(p, {})
+
+    async def write(self, p: int, offset: int, rows: Iterable[tuple[str, str, bytes | None]]) -> None:
+        for table, key, value in rows:
+            if self.fail_at == table:
+                raise OSError(f"{table} was not written")
+            self.log.append((table, key))
+            if value is None:
+                self._rows(table, p).pop(key, None)
+            else:
+                self._rows(table, p)[key] = value
+
+    async def _send(self, topic: str, key: bytes, value: bytes, *_: Any) -> asyncio.Future[None]:
+        if self.fail_at == topic:
+            raise OSError("no alert was sent")
+        self.log.append((topic, key.decode()))
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+    async def _earliest(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, self.earliest)
+
+    async def _ends(self, *tps: TP) -> dict[TP, int]:
+        return dict.fromkeys(tps, self.end)
+
+    async def _commit(self, offsets: dict[TP, int]) -> bool:
+        self.committed = offsets
+        return True
+
+    def _die(self, message: str, **_: Any) -> None:
+        raise Died(message)
+
+    async def unit(self, offset: int, messages: int = 3) -> None:
+        facts = [
+            {"topic": "consumer-lag", "src": "s", "p": 0, "o": offset * 100 + i, "ts": 0, "val": {"group": "g", "partitions": []}}
+            for i in range(messages)
+        ]
+        message = SimpleNamespace(partition=0, offset=offset, generation_id=1, value=orjson.dumps({"facts": facts}))
+        await self.correlate._unit(message)
+
+
+async def test_the_journal_is_durable_before_the_rows_and_the_rows_before_the_alerts(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    await world.unit(0)
+    assert world.log == [("journal", "journal"), ("entities", "seen|s|0"), ("consumer_lag", "g"), ("routed-alerts", "g")]
+
+
+@pytest.mark.parametrize("fail_at", ["journal", "consumer_lag", "routed-alerts"])
+async def test_a_failed_write_ends_the_process_and_the_next_one_repeats_the_unit_identically(
+    monkeypatch: pytest.MonkeyPatch, fail_at: str
+) -> None:
+    good, world = World(monkeypatch), World(monkeypatch)
+    for w in (good, world):
+        monkeypatch.setattr(correlate, "die", w._die)
+        await w.correlate.recover()
+        await w.unit(0)
+    await good.unit(1)
+    world.fail_at = fail_at
+    with pytest.raises(Died):
+        await world.unit(1)
+    world.fail_at = None
+    again = World(monkeypatch)
+    again.stored = world.stored
+    await again.correlate.recover()
+    position = again.committed[TP(FACTS, 0)]
+    assert position == (1 if fail_at == "journal" else 2)
+    if position == 1:
+        await again.unit(1)
+    assert ("routed-alerts", "g") in again.log
+    assert again.stored == good.stored
+    assert again.correlate.held[0].state.rows == good.correlate.held[0].state.rows  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("offset", [1, 3])
+async def test_any_other_offset_than_the_next_ends_the_process(monkeypatch: pytest.MonkeyPatch, offset: int) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    await world.unit(0)
+    await world.unit(1)
+    with pytest.raises(Died, match=f"gave offset {offset}, expected 2"):
+        await world.unit(offset)
+
+
+async def test_a_record_read_before_a_rebalance_is_left_to_the_new_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    message = SimpleNamespace(partition=0, offset=0, generation_id=0, value=b"{}")
+    await world.correlate._unit(message)
+    assert world.log == []
+
+
+async def test_a_record_that_is_no_envelope_is_passed_over_and_the_position_moves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    await world.correlate._unit(SimpleNamespace(partition=0, offset=0, generation_id=1, value=b"\xff"))
+    await world.unit(1)
+    unit = journal.decode(world.stored["journal"][0])
+    assert unit is not None
+    assert unit.offset == 1
+
+
+async def test_a_state_another_worker_moved_on_is_loaded_anew_and_one_that_stood_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    await world.unit(0)
+    kept = world.correlate.held[0]
+    await world.correlate.recover()
+    assert world.correlate.held[0] is kept
+    world.stored["journal"][0].update(journal.encode(5, {}, []))
+    await world.correlate.recover()
+    assert world.correlate.held[0] is not kept
+    assert world.committed == {TP(FACTS, 0): 6}
+
+
+async def test_a_gap_in_facts_is_refused_unless_it_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for accept_gap in (False, True):
+        world = World(monkeypatch, accept_gap=accept_gap)
+        world.stored = {"journal": {0: dict(journal.encode(5, {}, []))}}
+        world.earliest = 10
+        if accept_gap:
+            await world.correlate.recover()
+            assert world.committed == {TP(FACTS, 0): 10}
+        else:
+            with pytest.raises(Died, match="4 facts were deleted by retention"):
+                await world.correlate.recover()
+
+
+async def test_a_topic_of_facts_that_was_made_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.stored = {"journal": {0: dict(journal.encode(500, {}, []))}}
+    with pytest.raises(Died, match="deleted and made again"):
+        await world.correlate.recover()

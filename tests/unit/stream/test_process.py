@@ -1,0 +1,74 @@
+"""How a worker ends, and what it leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kroute.errors import StateError
+from kroute.stream import process
+from kroute.stream.process import Datadir, Watchdog
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(process, "clock_s", lambda: now[0])
+    return now
+
+
+def test_an_idle_worker_is_never_overdue_while_its_watchdog_looks(clock: list[float]) -> None:
+    dog = Watchdog(5)
+    assert dog.overdue(104.9) is None
+
+
+def test_a_process_that_stood_still_is_overdue_even_when_idle(clock: list[float]) -> None:
+    dog = Watchdog(5)
+    assert "stood still for 6.0 s" in (dog.overdue(106) or "")
+
+
+def test_a_unit_of_work_that_takes_too_long_is_overdue_and_a_finished_one_is_not(clock: list[float]) -> None:
+    dog = Watchdog(5)
+    dog.begin()
+    clock[0] = dog._seen = 106.0
+    assert "one unit of work takes 6.0 s" in (dog.overdue(106) or "")
+    dog.end()
+    assert dog.overdue(106) is None
+
+
+def _store(folder: Path) -> tuple[Datadir, Path]:
+    tables = folder / "v1" / "tables"
+    return Datadir(folder, tables), tables
+
+
+def test_the_store_of_an_unclean_stop_is_thrown_away_and_only_the_store(tmp_path: Path) -> None:
+    datadir, tables = _store(tmp_path)
+    assert datadir.open() is False
+    tables.mkdir(parents=True)
+    (tables / "row").touch()
+    (tmp_path / "other").touch()
+    datadir.close(clean=False)
+    datadir, _ = _store(tmp_path)
+    assert datadir.open() is True
+    assert not tables.exists()
+    assert (tmp_path / "other").exists()
+
+
+def test_the_store_of_a_clean_stop_is_kept(tmp_path: Path) -> None:
+    datadir, tables = _store(tmp_path)
+    datadir.open()
+    tables.mkdir(parents=True)
+    (tables / "row").touch()
+    datadir.close(clean=True)
+    assert _store(tmp_path)[0].open() is False
+    assert (tables / "row").exists()
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    first, _ = _store(tmp_path)
+    first.open()
+    with pytest.raises(StateError, match="in use by another worker"):
+        _store(tmp_path)[0].open()
+    first.close(clean=True)
+    assert _store(tmp_path)[0].open() is False

@@ -43,14 +43,14 @@ class Controls:
     def put(self, key: str, control: Control | None, realm: str | None = None) -> None:
         """Take a control under its key ``kind/id``, or take it back (None). Realms cannot touch each other's."""
         kind, _, ident = key.partition("/")
-        if control is not None:
-            kind, ident = control.kind, ident or control.id or ""
+        if control is not None and not ident:
+            kind, ident = control.kind, control.id or key
         row = f"control|{kind}|{ident}" + (f"|{realm}" if realm else "")
         if control is None:
             if row in self._all:
                 self._forget(row)
             return
-        self._set(row, Stamped(kind, ident, realm, control))
+        self._set(row, Stamped(control.kind, ident, realm, control))
         self._rows.put("controls", row, msgspec.json.encode(self._all[row]))
 
     def load(self, key: str, value: bytes) -> None:

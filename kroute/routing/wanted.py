@@ -90,7 +90,8 @@ class Asker:
         settled = self._frozen.get("action")
         if settled is not None and settled.team != action.team:
             action = Found(settled.team, settled.via)  # a row moved since: what is proved must be proved of who was told
-        return Asked(tuple(self._routes.values()), self._kept(), action)
+        kept = self._hushed()
+        return Asked(tuple(self._routes.values()), kept, action)
 
     def services_of(self, w: Wanted) -> tuple[str, ...]:
         """Services that a route is about: an impact owner's own, else all downstream of the root."""
@@ -151,8 +152,8 @@ class Asker:
             if (t.role, t.team) not in self._routes and not gone:
                 self._routes[(t.role, t.team)] = Wanted(t.role, t.team, t.urgency, t.destination, t.reason, t.via)
 
-    def _kept(self) -> dict[str, Frozen]:
-        """Silence the routes that are hushed; an owner that has not been told yet is not kept."""
+    def _hushed(self) -> dict[str, Frozen]:
+        """Silence the routes that are hushed, and give the owners to keep: not one that has never been told."""
         silent: dict[str, None] = {}
         for key, w in self._routes.items():
             by = self._hush.of_route(w.team, self.services_of(w))

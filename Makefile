@@ -43,8 +43,13 @@ kafka: setup ## tests on a real Kafka and Connect
 bench: setup ## every benchmark; figures, not tests
 	for b in tests/bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
 
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes
+RUNTIME := \# What the image installs: the run-time part of deploy/requirements.lock (same versions, without the extras).
+
 lock: ## resolve the dependencies anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --extra dev --output-file deploy/requirements.lock pyproject.toml
+	$(COMPILE) --extra dev --output-file deploy/requirements.lock pyproject.toml
+	$(COMPILE) --no-header --no-annotate --constraint deploy/requirements.lock --output-file deploy/docker/requirements.lock pyproject.toml
+	sed -i '1i $(RUNTIME)' deploy/docker/requirements.lock
 
 clean: ## remove what was built and stored here
 	rm -rf $(VENV) .kroute .mypy_cache .ruff_cache .pytest_cache .hypothesis

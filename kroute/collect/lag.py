@@ -205,7 +205,7 @@ class LagPoller:
         out: dict[TP, int] = {}
         for tp, f in futures.items():
             answer = _result(f)
-            if not isinstance(answer, Exception):
+            if not isinstance(answer, Exception) and answer.offset >= 0:  # -1001: its leader is dead, nobody knows
                 out[(tp.topic, tp.partition)] = answer.offset
         return out
 

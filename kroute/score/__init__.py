@@ -1,0 +1,1 @@
+"""How good the engine is, on recordings whose truth is known."""

@@ -201,7 +201,8 @@ def _conf(settings: Settings) -> dict[str, Any]:
         # A record larger than this is still returned, alone (KIP-74): 16 MiB inputs pass, memory stays bounded.
         "consumer_max_fetch_size": 4 * 1024 * 1024,
         "producer_acks": -1,
-        "producer_linger": 0.005,
+        # Above 0, so that the rows of a unit share a request; each unit waits for it twice, so no more than that.
+        "producer_linger": 0.001,
         # One batch per partition and request: rows of a unit must not queue behind each other.
         "producer_max_batch_size": 900_000,
         "producer_max_request_size": 1_000_000,

@@ -1,10 +1,12 @@
-"""Faust's consumer, with three things kroute needs at the fetch.
+"""Faust's consumer, with four things kroute needs at the fetch.
 
 - From the revocation until Faust has sought the start of each partition, only changelogs are fetched. Faust itself
   begins before it seeks, and then clears its queues: records in between would be lost, without a trace (measured).
 - Topics can be held back: signals wait until the state inputs are read, and waiting in an agent would fill the queue.
 - What was handed out is noted, so that "read to the end" can be told also where the last offsets of a partition have
   no record (transaction markers, compaction).
+- A fetch waits 100 ms for data, not 1.5 s: a partition that was just drained is only asked for again when the fetch
+  under way is over, and that one waits on partitions where nothing comes (a backlog was read twice as fast, measured).
 """
 
 from __future__ import annotations
@@ -13,8 +15,20 @@ import logging
 from typing import Any
 
 import faust
-from faust.transport.drivers.aiokafka import Consumer, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
+
+
+FETCH_WAIT_MS = 100
+
+
+class QuickFetchThread(AIOKafkaConsumerThread):
+    """The thread of the consumer; Faust has no setting for the time a fetch waits."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
 
 
 class HoldingConsumer(Consumer):
@@ -32,6 +46,9 @@ class HoldingConsumer(Consumer):
         self.fetches = 0
         self._flows = False
         self._turns = 0
+
+    def _new_consumer_thread(self) -> QuickFetchThread:
+        return QuickFetchThread(self, loop=self.loop, beacon=self.beacon)
 
     def hold(self) -> None:
         """Fetch changelogs only; a fetch under way gives nothing."""

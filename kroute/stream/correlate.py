@@ -1,4 +1,7 @@
-"""One record of facts is one unit of work, committed as a group: journal, rows, alerts, in that order.
+"""Facts are applied in units of work, each committed as a group: journal, rows, alerts, in that order.
+
+A unit is one record of facts; where a backlog waits, some consecutive records, so that a row which changes in each is
+written once. What the engine gives does not depend on that: it takes one record a step.
 
 The position lives in the journal. At recovery the newest journal unit is written once more, and reading begins at
 its offset + 1. Any other offset, and any failed write, ends the process: starting again is the one recovery path.
@@ -28,6 +31,8 @@ from kroute.stream.tables import Tables
 
 log = logging.getLogger(__name__)
 EMPTY = Envelope()
+GROUP = 8
+"""Records of facts that one unit of work takes at most, where a backlog waits."""
 
 
 class EffectsLike(Protocol):
@@ -85,41 +90,69 @@ class Correlate:
         self._alerts_topic = settings.names.full("routed-alerts")
         self._decode = msgspec.json.Decoder(Envelope).decode
         self._recovering = asyncio.Lock()
+        self._queues: dict[int, asyncio.Queue[Any]] = {}
         self.flow = Flow()
         self.held: dict[int, Held] = {}
 
     # -- the flow --------------------------------------------------------------------------------------------
 
     async def run(self, stream: Any) -> None:
-        """Body of the agent on facts."""
+        """Body of the agent on facts: hands each record to the task of its partition."""
         async for event in stream.events():
-            await self.flow.through(partial(self._unit, event.message))
+            message = event.message
+            queue = self._queues.get(message.partition)
+            if queue is None:
+                queue = self._queues[message.partition] = asyncio.Queue(GROUP)
+                self._app.add_future(self._work(queue))
+            await queue.put(message)
 
-    async def _unit(self, message: Any) -> None:
-        if message.generation_id != self._app.consumer_generation_id:
-            return  # read before a rebalance; it is read again by whoever owns the partition now
-        p, offset = message.partition, message.offset
+    async def _work(self, queue: asyncio.Queue[Any]) -> None:
+        """One partition: units of work, one after the other."""
+        while True:
+            messages = [await queue.get()]
+            while len(messages) < GROUP and not queue.empty():
+                messages.append(queue.get_nowait())
+            await self.flow.through(partial(self._unit, messages))
+
+    async def _unit(self, messages: Sequence[Any]) -> None:
+        """Apply consecutive records of one partition and make their effects durable together."""
+        # What was read before a rebalance is read again, by whoever owns the partition now.
+        messages = [m for m in messages if m.generation_id == self._app.consumer_generation_id]
+        if not messages:
+            return
+        p = messages[0].partition
         held = self.held.get(p)
         expected = None if held is None else held.offset + 1
-        if held is None or offset != expected:
-            die(f"{self.topic}[{p}] gave offset {offset}, expected {expected}: starting again from the journal")
-        self._watchdog.begin()
+        self._watchdog.begin(p)
+        rows: dict[tuple[str, str], bytes | None] = {}
+        alerts: list[Alert] = []
+        offset = facts = 0
         try:
+            for m in messages:
+                offset = m.offset
+                if held is None or offset != expected:
+                    die(f"{self.topic}[{p}] gave offset {offset}, expected {expected}: starting again from the journal")
+                began = time.perf_counter()
+                envelope = self._envelope(p, offset, m.value)
+                effects = held.state.step(offset, envelope)
+                rows.update(effects.rows)
+                alerts += effects.alerts
+                facts += len(envelope.facts)
+                expected = offset + 1
+                metrics.STEP.observe(time.perf_counter() - began)
+                await asyncio.sleep(0)  # a step takes a while; ingest and /health shall not wait for all
             began = time.perf_counter()
-            envelope = self._envelope(p, offset, message.value)
-            effects = held.state.step(offset, envelope)
-            stepped = time.perf_counter()
-            await self._write_journal(p, offset, effects.rows, effects.alerts)
-            await self._write_effects(p, offset, effects.rows, effects.alerts)
-        except Exception as e:
+            await self._write_journal(p, offset, rows, alerts)
+            await self._write_effects(p, offset, rows, alerts)
+        except Exception as e:  # whatever it is, nothing more may be written
             die(f"{self.topic}[{p}] offset {offset} could not be applied: {e!r}", error=e)
+        assert held is not None
         held.offset = offset
-        self._watchdog.end()
+        self._watchdog.end(p)
         partition = str(p)
-        metrics.STEP.observe(stepped - began)
-        metrics.COMMIT.observe(time.perf_counter() - stepped)
+        metrics.COMMIT.observe(time.perf_counter() - began)
         metrics.UNITS.labels(partition).inc()
-        metrics.FACTS.labels(partition).inc(len(envelope.facts))
+        metrics.FACTS.labels(partition).inc(facts)
         metrics.OFFSET.labels(partition).set(offset)
 
     def _envelope(self, p: int, offset: int, value: bytes | None) -> Envelope:

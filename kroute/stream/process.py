@@ -48,7 +48,7 @@ class Watchdog:
         self.limit_s = limit_s
         self._period_s = period_s
         self._seen = clock_s()
-        self._unit_since: float | None = None
+        self._units: dict[int, float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
@@ -61,20 +61,20 @@ class Watchdog:
         """Stop looking; for a clean stop."""
         self._stop.set()
 
-    def begin(self) -> None:
+    def begin(self, partition: int) -> None:
         """A unit of work begins."""
-        self._unit_since = clock_s()
+        self._units[partition] = clock_s()
 
-    def end(self) -> None:
+    def end(self, partition: int) -> None:
         """The unit of work is durable."""
-        self._unit_since = None
+        self._units.pop(partition, None)
 
     def overdue(self, now: float) -> str | None:
         """Why the process must end at ``now``; None where it may go on."""
         if now - self._seen > self.limit_s:
             return f"the process stood still for {now - self._seen:.1f} s"
-        since = self._unit_since
-        if since is not None and now - since > self.limit_s:
+        since = min(self._units.copy().values(), default=now)  # a copy: the thread looks while the loop writes
+        if now - since > self.limit_s:
             return f"one unit of work takes {now - since:.1f} s"
         return None
 

@@ -84,13 +84,15 @@ class World:
     def _die(self, message: str, **_: Any) -> None:
         raise Died(message)
 
-    async def unit(self, offset: int, messages: int = 3) -> None:
+    async def unit(self, *offsets: int) -> None:
+        await self.correlate._unit([self.message(o) for o in offsets])
+
+    def message(self, offset: int, messages: int = 3) -> Any:
         facts = [
             {"topic": "consumer-lag", "src": "s", "p": 0, "o": offset * 100 + i, "ts": 0, "val": {"group": "g", "partitions": []}}
             for i in range(messages)
         ]
-        message = SimpleNamespace(partition=0, offset=offset, generation_id=1, value=orjson.dumps({"facts": facts}))
-        await self.correlate._unit(message)
+        return SimpleNamespace(partition=0, offset=offset, generation_id=1, value=orjson.dumps({"facts": facts}))
 
 
 async def test_the_journal_is_durable_before_the_rows_and_the_rows_before_the_alerts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,14 +142,14 @@ async def test_a_record_read_before_a_rebalance_is_left_to_the_new_owner(monkeyp
     world = World(monkeypatch)
     await world.correlate.recover()
     message = SimpleNamespace(partition=0, offset=0, generation_id=0, value=b"{}")
-    await world.correlate._unit(message)
+    await world.correlate._unit([message])
     assert world.log == []
 
 
 async def test_a_record_that_is_no_envelope_is_passed_over_and_the_position_moves_on(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
     await world.correlate.recover()
-    await world.correlate._unit(SimpleNamespace(partition=0, offset=0, generation_id=1, value=b"\xff"))
+    await world.correlate._unit([SimpleNamespace(partition=0, offset=0, generation_id=1, value=b"\xff")])
     await world.unit(1)
     unit = journal.decode(world.stored["journal"][0])
     assert unit is not None
@@ -185,3 +187,28 @@ async def test_a_topic_of_facts_that_was_made_again_is_refused(monkeypatch: pyte
     world.stored = {"journal": {0: dict(journal.encode(500, {}, []))}}
     with pytest.raises(Died, match="deleted and made again"):
         await world.correlate.recover()
+
+
+async def test_several_records_in_one_unit_leave_what_they_leave_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    single, grouped = World(monkeypatch), World(monkeypatch)
+    for world in (single, grouped):
+        await world.correlate.recover()
+    for offset in range(5):
+        await single.unit(offset)
+    await grouped.unit(0)
+    await grouped.unit(1, 2, 3, 4)
+    for table in ("consumer_lag", "entities"):
+        assert grouped.stored[table] == single.stored[table]
+    assert [entry for entry in grouped.log if entry[0] == "routed-alerts"] == [("routed-alerts", "g")] * 5
+    assert len(grouped.log) < len(single.log)
+    unit = journal.decode(grouped.stored["journal"][0])
+    assert unit is not None
+    assert (unit.offset, len(unit.alerts)) == (4, 4)
+
+
+async def test_a_gap_inside_a_unit_ends_the_process_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    with pytest.raises(Died, match="gave offset 2, expected 1"):
+        await world.unit(0, 2)
+    assert world.log == []

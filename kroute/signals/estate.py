@@ -65,6 +65,7 @@ class Estate:
         """Cache: (cluster, topic) → the placement that relations were last set from; the same again changes nothing."""
         self._gone: dict[Entity, int] = {}
         self._open: dict[Entity, dict[int, tuple[int, list[str], list[int]]]] = {}
+        self._whole_at: dict[Entity, int] = {}
         """Parts of a split poll that is not complete: part → observed_at_ms, topics, broker ids."""
         self.brokers: dict[str, dict[int, str]] = {}
         """Cluster → broker id → ``alive`` | ``fenced`` | ``gone``."""
@@ -248,6 +249,8 @@ class Estate:
                 self._edges(entity, relation, ())
         for part in self._open.pop(entity, {}):
             self._rows.drop(TABLE, rowkeys.join("open", *entity, str(part)))
+        if self._whole_at.pop(entity, None) is not None:
+            self._rows.drop(TABLE, rowkeys.join("whole", *entity))
         self._placed.pop((entity.cluster, entity.name), None)
         if entity.kind == "topic" and self._leaders.pop((entity.cluster, entity.name), None) is not None:
             self._leaders_at.pop((entity.cluster, entity.name), None)
@@ -301,7 +304,10 @@ class Estate:
         """Names and ids of a whole poll; None while parts of it are missing."""
         if m.parts == 1:
             return names, ids
-        at, parts = m.observed_at_ms, self._open.setdefault(e, {})
+        at = m.observed_at_ms
+        if at <= self._whole_at.get(e, -1):
+            return None  # this poll is complete: the part is a repeat
+        parts = self._open.setdefault(e, {})
         if m.part >= m.parts or any(p[0] > at for p in parts.values()):
             return None
         for old in [i for i, p in parts.items() if p[0] < at]:
@@ -314,6 +320,8 @@ class Estate:
         del self._open[e]
         for i in parts:
             self._rows.drop(TABLE, rowkeys.join("open", *e, str(i)))
+        self._whole_at[e] = at
+        self._rows.put(TABLE, rowkeys.join("whole", *e), msgspec.msgpack.encode(at))
         return [n for i in sorted(parts) for n in parts[i][1]], [x for i in sorted(parts) for x in parts[i][2]]
 
     def _edges(self, e: Entity, relation: str, others: Iterable[Entity], at: int | None = None) -> None:
@@ -370,6 +378,8 @@ class Estate:
         elif kind == "open":
             part = msgspec.msgpack.decode(value, type=tuple[int, list[str], list[int]])
             self._open.setdefault(Entity(*rest[:-1]), {})[int(rest[-1])] = part
+        elif kind == "whole":
+            self._whole_at[Entity(*rest)] = msgspec.msgpack.decode(value, type=int)
 
 
 def _broker(cluster: str, i: int) -> Entity:

@@ -19,6 +19,9 @@ QUORUM_LAG, QUORUM_LATE_MS = 1000, 30_000
 """T9: a voter is this many records, or this long, behind."""
 LEADERS_LOST, LEADERS_BACK, LEADERS_LEAST, LEADERS_MS = 0.5, 0.8, 4, 1_800_000
 """T10: share lost, share that counts as regained, fewest leaders worth a word, and when the new placement is the usual."""
+LEADERS_WELL_MS = 60_000
+"""T10: a broker that is up with all its replicas in the ISR for this long has come through, leaders or not: Kafka gives
+them back when it sees fit (``leader.imbalance.check.interval.seconds``, 5 min by default)."""
 OPEN_MS = 300_000
 """T11: open for longer than this, and than twice the longest that its id usually takes (coordinators abort at 60 s by
 default, at 15 min at the most)."""
@@ -39,7 +42,8 @@ class Broken(NamedTuple):
 
 
 class BrokerMemory(msgspec.Struct, array_like=True):
-    """One broker over the polls. ``usual``: leaders before it lost them, ``lost_ms`` when (-1: it did not)."""
+    """One broker over the polls. ``usual``: leaders before it lost them, ``lost_ms`` when (-1: it did not). ``well_ms``:
+    since when it is up with nothing behind (-1: it is not)."""
 
     state: str = "alive"
     rack: str | None = None
@@ -51,6 +55,7 @@ class BrokerMemory(msgspec.Struct, array_like=True):
     behind_ms: int = -1
     dirs_ms: int = -1
     has_dirs: bool = False
+    well_ms: int = -1
 
 
 class OpenTransaction(msgspec.Struct, array_like=True):
@@ -157,6 +162,7 @@ def _broker(b: BrokerMemory, i: int, t: Tally, at_ms: int, placed: bool) -> Word
         if behind and 0 <= old < at_ms:
             why = f"{behind} of the {t.hosts.get(i, 0)} replicas on broker {i} are missing from the ISR"
             found.append(Broken("replica-behind", b.behind_ms, float(behind), why, dict(where)))
+        b.well_ms = -1 if behind or b.down_ms >= 0 else at_ms if b.well_ms < 0 else b.well_ms
         found += _leaders(b, i, t.leads.get(i, 0), at_ms)
         b.hosts = t.hosts.get(i, 0)
     if i in t.dir_errors:
@@ -173,8 +179,10 @@ def _leaders(b: BrokerMemory, i: int, leads: int, at_ms: int) -> list[Broken]:
     """T10: it led many partitions and leads less than half of them now."""
     if b.lost_ms < 0 and b.leads >= LEADERS_LEAST and leads < LEADERS_LOST * b.leads:
         b.usual, b.lost_ms = b.leads, at_ms
-    elif b.lost_ms >= 0 and (leads >= LEADERS_BACK * b.usual or at_ms - b.lost_ms > LEADERS_MS):
-        b.lost_ms = -1
+    elif b.lost_ms >= 0:
+        well = b.well_ms >= 0 and at_ms - max(b.well_ms, b.lost_ms) >= LEADERS_WELL_MS
+        if leads >= LEADERS_BACK * b.usual or well or at_ms - b.lost_ms > LEADERS_MS:
+            b.lost_ms = -1
     b.leads = leads
     if b.lost_ms < 0:
         return []

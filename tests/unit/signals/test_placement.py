@@ -261,3 +261,12 @@ def test_ten_thousand_partitions_cost_little_and_write_few_rows(bench: Bench) ->
         best = min(best, time.process_time() - started)
     assert len(bench.rows.changed) <= 3
     assert best < 0.05
+
+
+def test_t10_a_broker_that_is_back_with_a_full_isr_has_come_through_although_others_keep_its_leaders(bench: Bench) -> None:
+    bench.feed(healthy(0))
+    bench.feed(topology(1, R, *(part(i, 1 + i % 2, R) for i in range(15))))
+    assert bench.status(broker(3), "leaders-moved") is Status.ACTIVE
+    for poll in range(2, 8):
+        bench.feed(topology(poll, R, *(part(i, 1 + i % 2, R) for i in range(15))))
+    assert bench.status(broker(3), "leaders-moved") is Status.HEALTHY

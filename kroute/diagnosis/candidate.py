@@ -22,13 +22,11 @@ from dataclasses import dataclass, field
 from math import fsum
 
 from kroute.contracts.common import Entity
-from kroute.diagnosis.evidence import Evidence, UnitKey
+from kroute.diagnosis.evidence import LEAK, Evidence
 from kroute.diagnosis.load import CLAMP, Compiled, Term
 from kroute.diagnosis.paths import Walker
-from kroute.signals.model import DEFAULT_INTERVAL_MS, Status, Symptom
-from kroute.signals.table import BY_KIND
+from kroute.signals.model import DEFAULT_INTERVAL_MS, Symptom
 
-MOST_REASONS = 3
 CHANGE_BEFORE_MS = 30 * 60_000
 CHANGE_AFTER_MS = 2 * 60_000
 OLDER_EFFECT = 0.2
@@ -37,81 +35,91 @@ COVER_QUANTIFIED = 0.995
 would earn its keep on what the first left of each of them."""
 
 Hits = Sequence[tuple[Entity, Symptom]]
+Key = tuple[str, Entity]
+"""(cause, root)."""
 NONE: Hits = ()
 
 
-@dataclass
+@dataclass(slots=True)
 class Candidate:
-    """``static``: nats that do not depend on other causes (prior, healthy, quantified, contradicting terms)."""
+    """``static``: nats that do not depend on other causes (prior, healthy, quantified, contradicting terms).
+
+    ``cover``: number of a unit → p of showing it. ``explained``: (entity, kind), in no order and maybe twice.
+    """
 
     compiled: Compiled
     root: Entity
     static: float = 0.0
-    cover: dict[UnitKey, float] = field(default_factory=dict)
-    explained: dict[tuple[Entity, str], None] = field(default_factory=dict)
-    against: list[tuple[float, str]] = field(default_factory=list)
-    """(nats, sentence), for ``ruled_out``."""
+    cover: dict[int, float] = field(default_factory=dict)
+    explained: list[tuple[Entity, str]] = field(default_factory=list)
+    against: list[tuple[float, tuple[object, ...]]] = field(default_factory=list)
+    """(nats, parts of a sentence), for ``ruled_out``: few of the sentences are ever said."""
     invalid: str | None = None
-    """Why it cannot be considered; None where it can."""
+    """Why it cannot be considered although its symptoms are there; None where it can."""
     missing: tuple[str, ...] = ()
 
     @property
-    def key(self) -> tuple[str, Entity]:
+    def key(self) -> Key:
         return (self.compiled.cause.id, self.root)
 
+    def strongest_against(self) -> tuple[float, str] | None:
+        """The term that speaks most against it: nats and sentence."""
+        if not self.against:
+            return None
+        least = min(nats for nats, _ in self.against)
+        return least, min("".join(map(str, parts)) for nats, parts in self.against if nats == least)
 
-def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker, platform: str) -> Candidate:
-    """Build the candidate ``c`` at ``root`` from the evidence."""
+
+def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Candidate | None:
+    """Build the candidate ``c`` at ``root`` from the evidence; None where none of its required symptoms is seen (D7).
+
+    That it exists on the platform (D9) is checked by who asks.
+    """
+    seen = [(t, active(t, root, evidence, walker)) for t in c.expects]
+    if c.required and not any(hits for t, hits in seen if t.required):
+        return None
     out = Candidate(c, root)
-    if platform not in c.cause.platforms:
-        out.invalid = f"does not exist on {platform}"  # D9
-        return out
-    if c.at_root and not any(_active(t, root, evidence, walker) for t in c.required):
-        # Most candidates end here: what they would cover elsewhere is of no use, only that they share the root's symptoms.
-        _required(out, [(t, NONE) for t in c.required], evidence, walker)
-        for term in c.expects:
-            if len(term.steps) < 2 and evidence.any_active(term.kind):
-                _cover(out, term, _active(term, root, evidence, walker), 0, term.p)
-        return out
-    seen = [(t, _active(t, root, evidence, walker)) for t in c.expects]
-    _required(out, seen, evidence, walker)
     onset = _onset(seen, root, evidence)
-    if out.invalid is not None:
-        for term, hits in seen:
-            _cover(out, term, hits, onset, term.p)
-        return out
     terms = [c.log_prior]
-    healthy: dict[UnitKey, tuple[float, str]] = {}
+    healthy: dict[tuple[Entity, str], tuple[float, Term]] = {}
     for term, hits in seen:
         if term.quantify is None:
-            _cover(out, term, hits, onset, term.p)
+            _cover(out, term, hits, onset, term.p, evidence)
             if evidence.now_ms >= onset + term.within_ms:
-                _well(term, walker.walk(root, term.steps, term.on), evidence, healthy)
+                for e in walker.walk(root, term.steps, term.on):
+                    if evidence.healthy(e, term.kind):
+                        key = (e, term.family)
+                        old = healthy.get(key)
+                        if old is None or term.well < old[0]:
+                            healthy[key] = (term.well, term)
         else:
-            _cover(out, term, hits, onset, COVER_QUANTIFIED)
+            _cover(out, term, hits, onset, COVER_QUANTIFIED, evidence)
             terms.append(_quantified(out, term, hits, evidence, walker, onset))
-    for key, (nats, sentence) in sorted(healthy.items()):
-        if key not in out.cover:
+    for (e, family), (nats, term) in healthy.items():
+        shown = evidence.shown.get(e)
+        if shown is None or shown.units.get(family, -1) not in out.cover:
             terms.append(nats)
-            out.against.append((nats, sentence))
-    terms.extend(_contradicted(out, term, evidence, walker) for term in c.contradicts)
-    terms.extend(_changes(out, evidence, walker, onset))
+            out.against.append((nats, (term.kind, " on ", e, " observed healthy")))
+    terms.extend(_contradicted(out, term, evidence, walker) for term in evidence.contradicting(c))
+    if c.changes:
+        terms.extend(_changes(out, evidence, walker, onset))
     out.static = fsum(terms)
     return out
 
 
-def _active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits:
+def active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits:
     """Active symptoms at the end of the term's path, in the order of their entities."""
-    if not evidence.any_active(term.kind):
+    kind = term.kind
+    if kind not in evidence.active_kinds:
         return NONE
-    if not term.steps:
-        s = evidence.symptom(root, term.kind)
-        return [(root, s)] if s is not None and term.matches(s) else NONE
+    shown = evidence.shown
     found = []
-    for e in walker.walk(root, term.steps, term.on):
-        s = evidence.symptom(e, term.kind)
-        if s is not None and term.matches(s):
-            found.append((e, s))
+    for e in walker.walk(root, term.steps) if not term.steps else walker.walk(root, term.steps, term.on):
+        there = shown.get(e)
+        if there is not None:
+            s = there.symptoms.get(kind)
+            if s is not None and term.matches(s):
+                found.append((e, s))
     return found
 
 
@@ -121,63 +129,35 @@ def _onset(seen: list[tuple[Term, Hits]], root: Entity, evidence: Evidence) -> i
     at_root: list[int] = []
     elsewhere: list[int] = []
     for term, hits in seen:
-        for e, s in hits:
-            (defining if term.required else at_root if e == root else elsewhere).append(s.since_ms)
+        if hits:
+            for e, s in hits:
+                (defining if term.required else at_root if e == root else elsewhere).append(s.since_ms)
     return min(defining or at_root or elsewhere or [evidence.now_ms])
 
 
-def _required(out: Candidate, seen: list[tuple[Term, Hits]], evidence: Evidence, walker: Walker) -> None:
-    required = [(t, hits) for t, hits in seen if t.required]
-    if not required or any(hits for _, hits in required):
-        return
-    observed: list[str] = []
-    for term, _ in required:
-        for e in walker.walk(out.root, term.steps, term.on):
-            status = evidence.status(e, term.kind)
-            if status is Status.ACTIVE:
-                observed.append(f"{term.kind} on {e} is of another sort")
-            elif status is Status.HEALTHY:
-                observed.append(f"{term.kind} on {e} observed healthy")
-            if len(observed) >= MOST_REASONS:
-                break
-    if observed:
-        out.invalid = "; ".join(observed[:MOST_REASONS])
-    else:
-        out.missing = tuple(sorted({n for t, _ in required for n in BY_KIND[t.kind].needs} | set(out.compiled.cause.needs)))
-        out.invalid = f"not observed: {', '.join(out.missing)}"
-
-
-def _cover(out: Candidate, term: Term, hits: Hits, onset: int, p: float) -> None:
+def _cover(out: Candidate, term: Term, hits: Hits, onset: int, p: float, evidence: Evidence) -> None:
+    cover, family, kind = out.cover, term.family, term.kind
     for e, s in hits:
-        mine = p * OLDER_EFFECT if e != out.root and s.since_ms < onset - DEFAULT_INTERVAL_MS else p  # D6
-        key = (e, term.family)
-        out.cover[key] = max(out.cover.get(key, 0.0), mine)
-        out.explained[(e, term.kind)] = None
-
-
-def _well(term: Term, entities: list[Entity], evidence: Evidence, healthy: dict[UnitKey, tuple[float, str]]) -> None:
-    nats = max(-CLAMP, math.log(1 - term.p))
-    for e in entities:
-        if evidence.status(e, term.kind) is Status.HEALTHY:
-            key = (e, term.family)
-            old = healthy.get(key)
-            if old is None or nats < old[0]:
-                healthy[key] = (nats, f"{term.kind} on {e} observed healthy")
+        mine = p * OLDER_EFFECT if s.since_ms < onset - DEFAULT_INTERVAL_MS and e != out.root else p  # D6
+        u = evidence.shown[e].units[family]
+        if mine > cover.get(u, 0.0):
+            cover[u] = mine
+        out.explained.append((e, kind))
 
 
 def _quantified(out: Candidate, term: Term, hits: Hits, evidence: Evidence, walker: Walker, onset: int) -> float:
     well = 0
-    entities = walker.walk(out.root, term.steps, term.on)
     if evidence.now_ms >= onset + term.within_ms:
-        well = sum(1 for e in entities if evidence.status(e, term.kind) is Status.HEALTHY)
+        well = sum(1 for e in walker.walk(out.root, term.steps, term.on) if evidence.healthy(e, term.kind))
     if not hits and not well:
         return 0.0
     if term.quantify == "any":
         nats = math.log(term.p) if hits else math.log(1 - term.p)
     else:
         inside = min(max(term.share, 1e-6), 0.99)
-        chance = BY_KIND[term.kind].leak
+        chance = LEAK[term.kind]
         if term.quantify == "concentration":
+            entities = walker.walk(out.root, term.steps, term.on)
             chance = max(chance, _share_outside(term, entities, len(hits), well, evidence))
         chance = min(chance, 0.95)
         # ln of the pattern's likelihood with this share inside against the share found elsewhere. The first one seen is
@@ -189,7 +169,7 @@ def _quantified(out: Candidate, term: Term, hits: Hits, evidence: Evidence, walk
     # others explain already.
     nats = max(-CLAMP, min(0.0, nats))
     if nats < 0:
-        out.against.append((nats, f"{term.kind} on {len(hits)} of {len(hits) + well} at {'/'.join(term.steps)}"))
+        out.against.append((nats, (term.kind, " on ", len(hits), " of ", len(hits) + well, " at ", "/".join(term.steps))))
     return nats
 
 
@@ -203,33 +183,32 @@ def _share_outside(term: Term, inside: list[Entity], active: int, well: int, evi
 
 
 def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker) -> float:
-    if not evidence.any_active(term.kind):
-        return 0.0
     first: tuple[Entity, Symptom] | None = None
-    active = well = 0
+    count = well = 0
     root = out.root
     if not term.steps:
         s = evidence.symptom(root, term.kind)
         if s is not None and term.matches(s):
-            first, active = (root, s), 1
+            first, count = (root, s), 1
     for middle in walker.walk(root, term.steps[:-1]) if term.steps else ():
         # Many roots look at the same neighbours: they are counted once for all, and the root itself taken out.
         t = evidence.tally(middle, term, walker)
-        active += len(t.active) - (root in t.active)
+        count += len(t.active) - (root in t.active)
         well += len(t.well) - (root in t.well)
         mine = next(((e, s) for e, s in t.active.items() if e != root), None)
         if mine is not None and (first is None or mine[0] < first[0]):
             first = mine
     if first is None:
         return 0.0
-    share = active / (active + well)
+    share = count / (count + well)
     if term.quantify in ("most", "concentration") and share < 0.5:
         return 0.0
     if term.share and term.quantify not in ("most", "concentration", "any") and share < term.share:
         return 0.0
     nats = max(-CLAMP, math.log(term.p / 0.5))
     e, s = first
-    out.against.append((nats, term.because or f"{s.kind} on {e}{' and others' if active > 1 else ''}: {s.why}"))
+    said = (term.because,) if term.because else (s.kind, " on ", e, " and others: " if count > 1 else ": ", s.why)
+    out.against.append((nats, said))
     return nats
 
 
@@ -237,7 +216,7 @@ def _changes(out: Candidate, evidence: Evidence, walker: Walker, onset: int) -> 
     terms = []
     for change in out.compiled.changes:
         near = any(
-            evidence.changes.touching(e, change.kinds, onset - CHANGE_BEFORE_MS, onset + CHANGE_AFTER_MS)
+            evidence.declared(e, change.kinds, onset - CHANGE_BEFORE_MS, onset + CHANGE_AFTER_MS)
             for path in change.paths
             for e in walker.walk(out.root, path)
         )
@@ -246,7 +225,7 @@ def _changes(out: Candidate, evidence: Evidence, walker: Walker, onset: int) -> 
         else:
             terms.append(change.absent)
             because = f"no {' or '.join(change.kinds)} declared near its onset"
-            out.against.append((change.absent, because))
+            out.against.append((change.absent, (because,)))
             if change.required:
                 out.invalid = out.invalid or because
     return terms

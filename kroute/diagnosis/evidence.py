@@ -1,35 +1,43 @@
 """Evidence of one moment: active symptoms as units, and what is known about any other symptom.
 
-A *unit* is one entity's family of symptoms: functions of the same numbers, of which the strongest alone counts.
+A *unit* is one entity's family of symptoms: functions of the same numbers, of which the strongest alone counts. Units
+are numbered in the order of (entity, family), so a smaller number sorts first.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from kroute.contracts.common import Entity
-from kroute.diagnosis.load import Term
+from kroute.contracts.rows import Change
+from kroute.diagnosis.load import Compiled, Term
 from kroute.diagnosis.paths import Walker
 from kroute.signals.board import Board
-from kroute.signals.changes import Changes
+from kroute.signals.changes import Changes, covers, end_ms
 from kroute.signals.estate import Estate
-from kroute.signals.model import Status, Symptom
+from kroute.signals.model import Status, Symptom, stale_after_ms
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
-UnitKey = tuple[Entity, str]
-"""(entity, family)."""
+FAMILY = {k: row.family for k, row in BY_KIND.items()}
+LEAK = {k: row.leak for k, row in BY_KIND.items()}
+REPORTER = {k: row.reporter for k, row in BY_KIND.items()}
+NOTHING: frozenset[str] = frozenset()
 
 
 class Unit(NamedTuple):
-    """Active symptoms of one family on one entity. ``cost``: nats that leaving it unexplained costs."""
+    """Active symptoms of one family on one entity. ``leak``: how often it is there for no modelled reason."""
 
-    key: UnitKey
-    kinds: Mapping[str, Symptom]
+    entity: Entity
+    kinds: tuple[str, ...]
     leak: float
-    cost: float
-    since_ms: int
+
+
+class Shown(NamedTuple):
+    """What one entity shows: its active symptoms by kind, and the number of the unit of each family."""
+
+    symptoms: dict[str, Symptom]
+    units: dict[str, int]
 
 
 class Tally(NamedTuple):
@@ -46,46 +54,73 @@ class Evidence:
         self, board: Board, estate: Estate, episode: Mapping[tuple[Entity, str], Symptom], changes: Changes, now_ms: int
     ) -> None:
         self.board = board
+        self.now_ms = now_ms
         self._estate = estate
         self._census: dict[tuple[str, str, str], tuple[int, int]] = {}
-        self.changes = changes
-        self.now_ms = now_ms
-        self._episode = episode
-        grouped: dict[UnitKey, dict[str, Symptom]] = {}
-        for s in self._active():
-            grouped.setdefault((s.entity, BY_KIND[s.kind].family), {})[s.kind] = s
-        self.units: dict[UnitKey, Unit] = {}
-        self._symptoms: dict[tuple[Entity, str], Symptom] = {}
-        self._kinds: dict[str, None] = {}
         self._tallies: dict[tuple[Entity, str, str, object], Tally] = {}
-        for key in sorted(grouped):
-            kinds = grouped[key]
-            leak = min(BY_KIND[k].leak for k in kinds)
-            since = min(s.since_ms for s in kinds.values())
-            self.units[key] = Unit(key, kinds, leak, -math.log(leak), since)
-            for kind, s in kinds.items():
-                self._symptoms[(key[0], kind)] = s
-                self._kinds[kind] = None
-
-    def _active(self) -> Iterable[Symptom]:
-        yield from self.board.evidence()
-        for key in sorted(self._episode):
-            if key not in self.board.active and BY_KIND[key[1]].family != IMPACT_FAMILY:
-                yield self._episode[key]
+        self._fresh: dict[tuple[Entity, str], frozenset[str]] = {}
+        self._declared = _Declared(changes)
+        by_entity: dict[Entity, dict[str, Symptom]] = {}
+        for (e, kind), s in episode.items():
+            if FAMILY[kind] != IMPACT_FAMILY:
+                by_entity.setdefault(e, {})[kind] = s
+        for (e, kind), s in board.active.items():
+            if FAMILY[kind] != IMPACT_FAMILY:
+                by_entity.setdefault(e, {})[kind] = s
+        self.units: list[Unit] = []
+        self.shown: dict[Entity, Shown] = {}
+        """Entities that show symptoms, in order."""
+        kinds_seen: dict[str, None] = {}
+        shapes: dict[tuple[str, ...], list[tuple[str, tuple[str, ...], float]]] = {}
+        for e in sorted(by_entity):
+            symptoms = by_entity[e]
+            kinds = tuple(sorted(symptoms))
+            shape = shapes.get(kinds)
+            if shape is None:
+                shape = shapes[kinds] = _families(kinds)
+                kinds_seen.update(dict.fromkeys(kinds))
+            numbers = {}
+            for family, of_family, leak in shape:
+                numbers[family] = len(self.units)
+                self.units.append(Unit(e, of_family, leak))
+            self.shown[e] = Shown(symptoms, numbers)
+        self.active_kinds = kinds_seen
+        self._contradicting: dict[str, tuple[Term, ...]] = {}
 
     def symptom(self, entity: Entity, kind: str) -> Symptom | None:
         """The symptom when it is active, or was in a running episode."""
-        return self._symptoms.get((entity, kind))
+        shown = self.shown.get(entity)
+        return shown.symptoms.get(kind) if shown is not None else None
 
     def any_active(self, kind: str) -> bool:
         """True when any entity shows the symptom."""
-        return kind in self._kinds
+        return kind in self.active_kinds
+
+    def contradicting(self, c: Compiled) -> tuple[Term, ...]:
+        """The contradictions of a cause whose symptom is active anywhere."""
+        found = self._contradicting.get(c.cause.id)
+        if found is None:
+            found = self._contradicting[c.cause.id] = tuple(t for t in c.contradicts if t.kind in self.active_kinds)
+        return found
+
+    def healthy(self, entity: Entity, kind: str) -> bool:
+        """True when the symptom was observed healthy lately, and is not active over the episode."""
+        shown = self.shown.get(entity)
+        if shown is not None and kind in shown.symptoms:
+            return False
+        key = (entity, REPORTER[kind])
+        judged = self._fresh.get(key)
+        if judged is None:
+            report = self.board.last_report(entity, kind)
+            stale = report is None or self.now_ms - report.at_ms > stale_after_ms(report.interval_ms)
+            judged = self._fresh[key] = NOTHING if report is None or stale else report.judged
+        return kind in judged
 
     def status(self, entity: Entity, kind: str) -> Status:
         """Active (over the episode), observed healthy, or not observed."""
         if self.symptom(entity, kind) is not None:
             return Status.ACTIVE
-        return self.board.status(entity, kind, self.now_ms)
+        return Status.HEALTHY if self.healthy(entity, kind) else Status.UNOBSERVED
 
     def tally(self, start: Entity, term: Term, walker: Walker) -> Tally:
         """Who shows the term's symptom one step from ``start``, by the last relation of its path."""
@@ -96,10 +131,11 @@ class Evidence:
             found = self._tallies[key] = Tally({}, {})
             for e in walker.walk(start, (relation,), term.on):
                 s = self.symptom(e, term.kind)
-                if s is not None and term.matches(s):
+                if s is None:
+                    if self.healthy(e, term.kind):
+                        found.well[e] = None
+                elif term.matches(s):
                     found.active[e] = s
-                elif self.status(e, term.kind) is Status.HEALTHY:
-                    found.well[e] = None
         return found
 
     def census(self, entity_kind: str, cluster: str, kind: str) -> tuple[int, int]:
@@ -109,8 +145,47 @@ class Evidence:
         if found is None:
             active = healthy = 0
             for e in self._estate.of_kind(entity_kind, cluster):
-                status = self.status(e, kind)
-                active += status is Status.ACTIVE
-                healthy += status is Status.HEALTHY
+                if self.symptom(e, kind) is not None:
+                    active += 1
+                elif self.healthy(e, kind):
+                    healthy += 1
             found = self._census[key] = (active, healthy)
         return found
+
+    def declared(self, entity: Entity, kinds: tuple[str, ...], from_ms: int, to_ms: int) -> bool:
+        """True when a change of one of these kinds on the entity overlaps ``from_ms``–``to_ms``."""
+        return self._declared.touches(entity, kinds, from_ms, to_ms)
+
+
+def _families(kinds: tuple[str, ...]) -> list[tuple[str, tuple[str, ...], float]]:
+    """(family, its kinds, the smallest of their leaks), by family."""
+    by: dict[str, list[str]] = {}
+    for k in kinds:
+        by.setdefault(FAMILY[k], []).append(k)
+    return [(f, tuple(by[f]), min(LEAK[k] for k in by[f])) for f in sorted(by)]
+
+
+class _Declared:
+    """Declared changes, indexed by their literal target: there may be a month of them, and thousands of suspects."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._literal: dict[tuple[str, str], list[Change]] = {}
+        self._wide: list[Change] = []
+        for c in changes.all():
+            if c.target.kind == "cluster" or "*" in c.target.name:
+                self._wide.append(c)
+            else:
+                self._literal.setdefault((c.target.kind, c.target.name), []).append(c)
+
+    def touches(self, entity: Entity, kinds: tuple[str, ...], from_ms: int, to_ms: int) -> bool:
+        for some in (self._literal.get((entity.kind, entity.name), ()), self._wide):
+            for c in some:
+                if (
+                    c.kind in kinds
+                    and c.cluster in ("*", entity.cluster)
+                    and c.starts_at_ms <= to_ms
+                    and end_ms(c) >= from_ms
+                    and covers(c.target.kind, c.target.name, entity)
+                ):
+                    return True
+        return False

@@ -40,6 +40,8 @@ class Term(NamedTuple):
     required: bool
     detail: tuple[tuple[str, re.Pattern[str]], ...]
     because: str | None
+    well: float
+    """Nats that it counts against when observed healthy."""
 
     def matches(self, s: Symptom) -> bool:
         """True when the symptom's detail is of the sort that the term asks for."""
@@ -71,20 +73,39 @@ class Compiled(NamedTuple):
     """True when all that is required is seen at the root itself."""
 
 
+class Leads(NamedTuple):
+    """From one symptom, back along ``steps``, to entities of kind ``root``: the causes that expect the symptom there."""
+
+    steps: tuple[str, ...]
+    root: str
+    causes: tuple[tuple[Compiled, Term], ...]
+
+
 class Catalogue:
-    """All causes, and an index from a symptom kind to the causes that expect it."""
+    """All causes, and indices from a symptom kind to the causes that expect it."""
 
     def __init__(self, compiled: Iterable[Compiled]) -> None:
         self.by_id: Mapping[str, Compiled] = MappingProxyType({c.cause.id: c for c in sorted(compiled, key=lambda c: c.cause.id)})
         self.causes: Mapping[str, Cause] = MappingProxyType({k: c.cause for k, c in self.by_id.items()})
-        index: dict[str, list[tuple[Compiled, Term]]] = {}
-        for c in self.by_id.values():
-            for t in c.expects:
-                # What a cluster's members show makes every entity of the root's kind a suspect: only the symptom
-                # that defines the cause may.
-                if t.required or "members" not in t.steps or not c.required:
-                    index.setdefault(t.kind, []).append((c, t))
-        self.expecting: Mapping[str, list[tuple[Compiled, Term]]] = MappingProxyType(index)
+        all_ = [(c, t) for c in self.by_id.values() for t in c.expects]
+        self.seeds = _leads((c, t) for c, t in all_ if t.required or not c.required)
+        """Without one of these symptoms a cause is not considered."""
+        # What a cluster's members show makes every entity of the root's kind a suspect: only the symptom that defines
+        # the cause may. A cause that is ruled out at its root is a rival only for what is near the root.
+        near = [(c, t) for c, t in all_ if t.required or "members" not in t.steps or not c.required]
+        self.suspects = _leads((c, t) for c, t in near if not c.at_root or len(t.steps) < 2)
+        """Whoever may be asked why it is not this one."""
+        wide = {c.cause.id: None for c, t in all_ if not t.required and "members" in t.steps}
+        self.wide = _leads((c, t) for c, t in near if c.cause.id in wide)
+        """Causes that would cover more than the symptoms that lead to them."""
+
+
+def _leads(terms: Iterable[tuple[Compiled, Term]]) -> Mapping[str, tuple[Leads, ...]]:
+    """Index by symptom kind, then by path and kind of root: each path is walked once for all its causes."""
+    index: dict[str, dict[tuple[tuple[str, ...], str], list[tuple[Compiled, Term]]]] = {}
+    for c, t in terms:
+        index.setdefault(t.kind, {}).setdefault((t.steps, c.cause.root), []).append((c, t))
+    return MappingProxyType({k: tuple(Leads(s, r, tuple(v)) for (s, r), v in by.items()) for k, by in index.items()})
 
 
 def shipped() -> Catalogue:
@@ -279,16 +300,18 @@ def _term(item: Any) -> Term:
             raise ValueError(f"quantify is {item.quantify!r}; one of any, most, concentration, 'share >= 0.3'")
         share = float(m.group(1)) if m.group(1) else {"any": 0.0, "most": 0.8, "concentration": 0.6}[item.quantify]
     expects = isinstance(item, Expectation)
+    p = min(item.p, 1 - kind.miss / 2) if expects else item.p
     return Term(
         steps=paths.parse(item.at),
         on=kind.entity,
         kind=item.symptom,
         family=kind.family,
-        p=min(item.p, 1 - kind.miss / 2) if expects else item.p,
+        p=p,
         within_ms=int(seconds(item.within) * 1000) if expects else 0,
         quantify=item.quantify,
         share=share,
         required=expects and item.required,
         detail=_patterns(item.detail),
         because=None if expects else item.because,
+        well=max(-CLAMP, math.log(1 - p)),
     )

@@ -5,11 +5,11 @@ It has one p for every symptom and the lowest prior, so a stray symptom does not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import Candidate
-from kroute.diagnosis.evidence import Unit, UnitKey
+from kroute.diagnosis.evidence import Unit
 from kroute.diagnosis.load import Compiled
 from kroute.diagnosis.paths import Walker
 
@@ -24,41 +24,40 @@ COMMON: dict[str, tuple[tuple[str, ...], ...]] = {
 
 
 def unknown_candidates(
-    compiled: Compiled, units: Mapping[UnitKey, Unit], walker: Walker, invalid: list[Candidate]
+    compiled: Compiled, numbers: Sequence[int], units: Sequence[Unit], walker: Walker, missing: tuple[str, ...]
 ) -> list[Candidate]:
-    """One candidate for each entity with symptoms, and one for the smallest entity common to all of them."""
-    missing = tuple(sorted({m for c in invalid for m in c.missing}))
-    own: dict[Entity, list[UnitKey]] = {}
-    for u in units:
-        own.setdefault(u[0], []).append(u)
+    """For the units of these numbers: a candidate for each entity, and one for the smallest entity common to all."""
+    own: dict[Entity, list[int]] = {}
+    for u in numbers:
+        own.setdefault(units[u].entity, []).append(u)
     entities = list(own)
     if len(entities) > 1:
-        own[_common(entities, walker)] = list(units)
-    return [_candidate(compiled, root, keys, units, missing) for root, keys in own.items()]
-
-
-def _candidate(
-    compiled: Compiled, root: Entity, keys: list[UnitKey], units: Mapping[UnitKey, Unit], missing: tuple[str, ...]
-) -> Candidate:
-    c = Candidate(compiled, root, static=compiled.log_prior, missing=missing)
-    for u in keys:
-        c.cover[u] = P
-        for kind in sorted(units[u].kinds):
-            c.explained[(u[0], kind)] = None
-    return c
+        own[_common(entities, walker)] = list(numbers)
+    out = []
+    for root, mine in own.items():
+        c = Candidate(compiled, root, static=compiled.log_prior, cover=dict.fromkeys(mine, P), missing=missing)
+        c.explained = [(units[u].entity, kind) for u in mine for kind in units[u].kinds]
+        out.append(c)
+    return out
 
 
 def _common(entities: list[Entity], walker: Walker) -> Entity:
     """The entity that all share by one relation (or that all others hang on), else their cluster."""
-    reach: list[dict[Entity, None]] = []
-    for e in entities:
-        near: dict[Entity, None] = {e: None}
-        for steps in COMMON.get(e.kind, ()):
-            near.update(dict.fromkeys(walker.walk(e, steps)))
-        reach.append(near)
-    shared = [e for e in reach[0] if all(e in r for r in reach[1:])]
+    shared = dict.fromkeys(_near(entities[0], walker))
+    for e in entities[1:]:
+        if not shared:
+            break
+        near = _near(e, walker)
+        shared = {o: None for o in shared if o in near}
     if shared:
         order = ("group", "connector", "topic", "system", "connect-worker", "broker", "rack")
         return min(shared, key=lambda e: (order.index(e.kind) if e.kind in order else 99, e))
     cluster = min(e.cluster for e in entities)
     return Entity("cluster", cluster, cluster)
+
+
+def _near(e: Entity, walker: Walker) -> dict[Entity, None]:
+    near: dict[Entity, None] = {e: None}
+    for steps in COMMON.get(e.kind, ()):
+        near.update(dict.fromkeys(walker.walk(e, steps)))
+    return near

@@ -1,0 +1,252 @@
+"""The fewest, likeliest causes of one connected part: noisy-OR, added greedily, then dropped, replaced and swapped.
+
+The score of a set of causes is ``Σ static + Σ_units ln P(unit)``, with P(unit) = 1 − (1 − leak) · Π (1 − p). A step of
+the search is judged by the difference it makes at the units it touches, so that a part with thousands of causes costs
+thousands of times one, not its square. Candidates are numbered in the order of their keys; sums are exact (``fsum``), so
+nothing depends on the order of a set or of arrival.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Collection, Iterable, Sequence
+from math import fsum
+from typing import NamedTuple
+
+from kroute.diagnosis.candidate import Candidate
+from kroute.diagnosis.evidence import Unit
+from kroute.diagnosis.model import UNKNOWN
+
+MAX_RIVALS = 6
+MAX_ROUNDS = 8
+LARGE = 48
+"""A candidate with more units than this is updated by differences, a smaller one is summed anew."""
+TIE = 9
+"""Digits of nats below which two gains are equal and the key decides."""
+
+
+class Alternative(NamedTuple):
+    """The best set without one chosen cause: nats it gains or loses, the rival put in its place (None: whatever gains
+    most) and all that came in."""
+
+    delta: float
+    rival: int | None
+    added: tuple[int, ...]
+
+
+class _View:
+    """How far each unit is left hidden (Π (1 − p)) in a set that differs a little from the chosen one."""
+
+    __slots__ = ("_base", "_heavy", "_over")
+
+    def __init__(self, base: dict[int, float], over: dict[int, float], heavy: Candidate | None = None) -> None:
+        self._base = base
+        self._over = over
+        self._heavy = heavy
+
+    def read(self, u: int) -> float:
+        """Probability that no cause of the set shows the unit; 1.0 where there is none."""
+        v = self._over.get(u)
+        if v is None:
+            v = self._base.get(u, 1.0)
+            if self._heavy is not None:
+                p = self._heavy.cover.get(u)
+                if p is not None and (v == 1.0 or self._heavy.key[0] != UNKNOWN):
+                    v *= 1 - p
+        return v
+
+    def apply(self, c: Candidate, unknown: bool) -> None:
+        """Add the candidate."""
+        for u, p in c.cover.items():
+            now = self.read(u)
+            if now == 1.0 or not unknown:
+                self._over[u] = now * (1 - p)
+
+
+class Search:
+    """The search inside one connected part: its units (numbers), the candidates that cover them, in order of keys.
+
+    ``loose``: units that no named cause is worth being bought for; ``unknown`` covers only those.
+    """
+
+    def __init__(
+        self, units: Sequence[int], candidates: Sequence[Candidate], all_units: Sequence[Unit], loose: frozenset[int]
+    ) -> None:
+        self.candidates = candidates
+        self._units = units
+        self._leak = {u: all_units[u].leak for u in units}
+        self._loose = loose
+        self._unknown = [c.compiled.cause.id == UNKNOWN for c in candidates]
+        self.by_unit: dict[int, list[int]] = {u: [] for u in units}
+        for k, c in enumerate(candidates):
+            for u in c.cover:
+                self.by_unit[u].append(k)
+        self.chosen: list[bool] = [False] * len(candidates)
+        self._base: dict[int, float] = {}
+        self._gains: dict[int, float] = {}
+        """Gain of a large candidate that is not chosen; dropped when a unit of it changes."""
+        self._stamp = 0
+        self._moved = [0] * len(candidates)
+        """Stamp of the last change at a unit of the candidate."""
+        self._known: dict[int, tuple[int, list[Alternative]]] = {}
+
+    # -- scores ----------------------------------------------------------------------------------------------
+
+    def _unit(self, u: int, survive: float) -> float:
+        """ln P(unit) when the causes leave it hidden with probability ``survive``."""
+        return math.log(1 - (1 - self._leak[u]) * survive)
+
+    def _part(self, k: int, u: int, now: float) -> float:
+        """What the candidate gains at one unit; ``unknown`` explains what nothing else does."""
+        if now < 1.0 and self._unknown[k]:
+            return 0.0
+        hidden = 1 - self._leak[u]
+        return math.log(1 - hidden * now * (1 - self.candidates[k].cover[u])) - math.log(1 - hidden * now)
+
+    def _gain(self, k: int, view: _View) -> float:
+        c = self.candidates[k]
+        return fsum([c.static, *(self._part(k, u, view.read(u)) for u in c.cover)])
+
+    def _hidden(self, u: int, without: int | None = None, plus: Collection[int] = ()) -> float:
+        """Π (1 − p) over the chosen causes of a unit (less one, plus some), in the order of their keys."""
+        v = 1.0
+        last = None
+        for k in self.by_unit[u]:
+            if (self.chosen[k] and k != without) or k in plus:
+                if self._unknown[k]:
+                    last = k if last is None else last
+                else:
+                    v *= 1 - self.candidates[k].cover[u]
+        return v if last is None or v < 1.0 else 1 - self.candidates[last].cover[u]
+
+    def score(self) -> float:
+        """Nats of the chosen set."""
+        return fsum(
+            [
+                *(c.static for k, c in enumerate(self.candidates) if self.chosen[k]),
+                *(self._unit(u, self._base.get(u, 1.0)) for u in self._units),
+            ]
+        )
+
+    # -- search ----------------------------------------------------------------------------------------------
+
+    def _fill(self, view: _View, gains: Iterable[tuple[float, int]]) -> tuple[list[int], float]:
+        """Add by gain until nothing gains: what was added, and the nats.
+
+        Gains only shrink as causes are added, so a lazy heap is exact, and so are gains of an earlier moment to start from.
+        """
+        heap = [(-round(g, TIE), k) for g, k in gains if g > 0]
+        heapq.heapify(heap)
+        added: list[int] = []
+        won: list[float] = []
+        while heap:
+            _, k = heapq.heappop(heap)
+            gain = self._gain(k, view)
+            if gain <= 0:
+                continue
+            if heap and (-round(gain, TIE), k) > heap[0]:
+                heapq.heappush(heap, (-round(gain, TIE), k))
+                continue
+            added.append(k)
+            won.append(gain)
+            view.apply(self.candidates[k], self._unknown[k])
+        return added, fsum(won)
+
+    def nearby(self, k: int) -> list[int]:
+        """Candidates that share a unit with this one, in order."""
+        return sorted({o: None for u in self.candidates[k].cover for o in self.by_unit[u]})
+
+    def _gains_without(self, key: int, over: dict[int, float], near: Sequence[int]) -> dict[int, float]:
+        """Gains of what is near and not chosen, with ``key`` taken out."""
+        view = _View(self._base, over)
+        out: dict[int, float] = {}
+        for k in near:
+            if k == key or self.chosen[k]:
+                continue
+            cover = self.candidates[k].cover
+            if len(cover) <= LARGE or len(over) > LARGE:
+                out[k] = self._gain(k, view)
+                continue
+            if k not in self._gains:
+                self._gains[k] = self._gain(k, _View(self._base, {}))
+            shared = [(u, now) for u, now in over.items() if u in cover]
+            moved = [self._part(k, u, now) - self._part(k, u, self._base.get(u, 1.0)) for u, now in shared]
+            out[k] = fsum([self._gains[k], *moved])
+        return out
+
+    def alternatives(self, key: int) -> list[Alternative]:
+        """The best sets without ``key``: refilled freely, and with each rival put in its place."""
+        near = self.nearby(key)
+        known = self._known.get(key)
+        if known is not None and all(self._moved[k] <= known[0] for k in near):
+            return known[1]
+        c = self.candidates[key]
+        over = {u: self._hidden(u, without=key) for u in c.cover}
+        loss = fsum([-c.static, *(self._unit(u, v) - self._unit(u, self._base[u]) for u, v in over.items())])
+        gains = self._gains_without(key, over, near)
+        view = _View(self._base, dict(over))
+        added, won = self._fill(view, ((g, k) for k, g in gains.items()))
+        out = [Alternative(loss + won + self._settled(key, added, view), None, tuple(added))]
+        for _, k in sorted((-round(g, TIE), k) for k, g in gains.items())[:MAX_RIVALS]:
+            view = self._swapped(key, k, over)
+            added, won = self._fill(view, ((g, o) for o, g in gains.items() if o != k))
+            added = [k, *added]
+            out.append(Alternative(loss + gains[k] + won + self._settled(key, added, view, k), k, tuple(added)))
+        self._known[key] = (self._stamp, out)
+        return out
+
+    def _swapped(self, key: int, k: int, over: dict[int, float]) -> _View:
+        """The set with ``k`` for ``key``."""
+        rival = self.candidates[k]
+        if len(rival.cover) <= LARGE:
+            return _View(self._base, over | {u: self._hidden(u, key, (k,)) for u in rival.cover})
+        near = {u: self._hidden(u, key, (k,)) for u in (*over, *(u for u in rival.cover if u in self._loose))}
+        return _View(self._base, near, rival)
+
+    def _settled(self, key: int, added: Sequence[int], view: _View, swapped: int | None = None) -> float:
+        """Nats by which the sum of gains is off: ``unknown`` gives way to a named cause that came after it."""
+        if not self._loose:
+            return 0.0
+        touched = {u: None for k in added if not self._unknown[k] for u in self.candidates[k].cover if u in self._loose}
+        plus = dict.fromkeys(added)
+        parts = []
+        for u in sorted(touched):
+            parts.append(self._unit(u, self._hidden(u, key, plus)) - self._unit(u, view.read(u)))
+            if swapped is not None and u in self.candidates[swapped].cover and not self._unknown[swapped]:
+                now = self._hidden(u, key)
+                told = now * (1 - self.candidates[swapped].cover[u])
+                parts.append(self._unit(u, self._hidden(u, key, (swapped,))) - self._unit(u, told))
+        return fsum(parts)
+
+    def _take(self, out: int | None, added: Sequence[int]) -> None:
+        """Change the chosen set."""
+        self._stamp += 1
+        if out is not None:
+            self.chosen[out] = False
+        for k in added:
+            self.chosen[k] = True
+        changed = (*added, *(() if out is None else (out,)))
+        for u in {u: None for k in changed for u in self.candidates[k].cover}:
+            self._base[u] = self._hidden(u)
+            for k in self.by_unit[u]:
+                self._moved[k] = self._stamp
+                self._gains.pop(k, None)
+
+    def run(self) -> None:
+        """Find the best set."""
+        view = _View({}, {})
+        added, _ = self._fill(view, ((self._gain(k, view), k) for k in range(len(self.candidates))))
+        self._take(None, added)
+        for _ in range(MAX_ROUNDS):
+            better = False
+            for key in [k for k, on in enumerate(self.chosen) if on]:
+                if not self.chosen[key]:
+                    continue
+                for a in self.alternatives(key):
+                    if a.delta > 1e-9:
+                        self._take(key, a.added)
+                        better = True
+                        break
+            if not better:
+                break

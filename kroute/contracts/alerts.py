@@ -5,7 +5,7 @@ Times are RFC 3339 in UTC with milliseconds.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -175,8 +175,8 @@ class Heartbeat(Struct, frozen=True, kw_only=True):
     """The dead-man's switch: key ``heartbeat/<cluster>``."""
 
     id: str
-    type: str
-    status: str
+    type: Literal["heartbeat"]
+    status: Literal["firing"]
     cluster: str
     updated_at: str
 

@@ -31,6 +31,14 @@ TYPES: dict[str, type[Any]] = {
 }
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {k: msgspec.json.Decoder(t) for k, t in TYPES.items()}
 _VERSION: msgspec.json.Decoder[Versioned] = msgspec.json.Decoder(Versioned)
+MAX_DEPTH = 16
+"""Objects and lists inside one another in the fields whose shape is free."""
+_FREE: dict[str, tuple[str, ...]] = {
+    "access": ("acls", "quotas", "denials"),
+    "changes": ("detail",),
+    "ownership": ("schedule",),
+    "policy": ("routes", "teams", "automation", "calendars"),
+}
 DELETABLE = frozenset({"ownership", "controls", "policy"})
 
 
@@ -61,11 +69,24 @@ def decode(topic: str, value: bytes | None, *, timestamp_ms: int | None = None, 
         raise BadMessage("not-json", str(e)) from None
     if out.v > VERSION:
         raise BadMessage("newer-version", f"v is {out.v}; this version of kroute reads up to {VERSION}")
+    for field in _FREE.get(topic, ()):
+        _bounded(getattr(out, field), f"$.{field}", MAX_DEPTH)
     if timestamp_ms is not None:
         at = getattr(out, "observed_at_ms", None)
         if at is not None and at > timestamp_ms + FUTURE_MS:
             raise BadMessage("from-the-future", f"observed_at_ms is {(at - timestamp_ms) / 1000:.0f} s ahead of the append time")
     return out
+
+
+def _bounded(value: Any, path: str, depth: int) -> None:
+    """Free-form values are stored and encoded again: they must not be deeper, or numbers larger, than any encoder takes."""
+    if isinstance(value, (int, float)) and not -(2**63) <= value < 2**63:
+        raise BadMessage("wrong-type", f"a number beyond 64 bits - at `{path}`")
+    if isinstance(value, (dict, list, tuple)):
+        if depth == 0:
+            raise BadMessage("wrong-type", f"nested deeper than {MAX_DEPTH} - at `{path[:200]}`")
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _bounded(item, f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}", depth - 1)
 
 
 def _newer(value: bytes) -> str | None:

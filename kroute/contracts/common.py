@@ -13,6 +13,11 @@ Millis = Annotated[int, Meta(ge=0, le=2**53, description="epoch milliseconds")]
 Duration = Annotated[int, Meta(ge=1, le=7 * 86_400_000, description="milliseconds")]
 Part = Annotated[int, Meta(ge=0, le=100_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=1024)]
+Cluster = Annotated[
+    str, Meta(min_length=1, max_length=255, pattern=r"^[^/|\x00-\x1f]+$", description="stands in keys, so it has no / and no |")
+]
+Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+"""Ids of brokers, members, epochs: Kafka's own are 32 bits wide."""
 
 ENTITY_KINDS: tuple[str, ...] = (
     "cluster", "broker", "rack", "topic", "partition", "group", "connector", "connect-worker",
@@ -62,10 +67,10 @@ class Polled(Versioned, frozen=True, kw_only=True):
     ``part`` / ``parts``: a large message split, all parts with the same ``observed_at_ms``.
     """
 
-    cluster: Name
+    cluster: Cluster
     observed_at_ms: Millis
     interval_ms: Duration | None = None
     up: bool = True
     error: str | None = None
-    part: Annotated[int, Meta(ge=0)] = 0
-    parts: Annotated[int, Meta(ge=1)] = 1
+    part: Part = 0
+    parts: Annotated[int, Meta(ge=1, le=100_001)] = 1

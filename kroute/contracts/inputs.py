@@ -5,11 +5,11 @@ Source of every field: the project's contracts; names are Kafka's own. Unknown f
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from kroute.contracts.common import Int64, Millis, Name, Offset, Part, Polled
+from kroute.contracts.common import Int32, Int64, Millis, Name, Offset, Part, Polled
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class Member(Struct, frozen=True, kw_only=True):
     client_id: str | None = None
     host: str | None = None
     rack: str | None = None
-    assignment: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    assignment: tuple[tuple[str, tuple[Part, ...]], ...] = ()
     principal: str | None = None
 
 
@@ -63,7 +63,7 @@ class PartitionLag(Struct, frozen=True, gc=False):
     committed: Offset | None = None
     stable_end: Offset | None = None
     start: Offset | None = None
-    leader: int | None = None
+    leader: Int32 | None = None
     committed_at_ms: Millis | None = None
     member_id: str | None = None
 
@@ -78,10 +78,10 @@ class ConsumerLag(Polled, frozen=True, kw_only=True):
     group: Name
     state: str | None = None
     protocol: str | None = None
-    coordinator: int | None = None
+    coordinator: Int32 | None = None
     members: tuple[Member, ...] | None = None  # None: not known; (): known to have none
     partitions: tuple[PartitionLag, ...] = ()
-    group_epoch: int | None = None
+    group_epoch: Int32 | None = None
     assignment: str | None = None  # the assignor's name
 
     def __post_init__(self) -> None:
@@ -92,7 +92,7 @@ class ConsumerLag(Polled, frozen=True, kw_only=True):
 class Task(Struct, frozen=True, kw_only=True):
     """A connector's task as Connect's REST API tells it, with its metrics by vocabulary name."""
 
-    id: Annotated[int, Meta(ge=0)]
+    id: Part
     state: Name
     worker: str | None = None
     trace: str | None = None
@@ -132,7 +132,7 @@ class LogDir(Struct, frozen=True, kw_only=True):
 class BrokerInfo(Struct, frozen=True, kw_only=True):
     """A broker of the cluster. ``state``: alive | fenced | gone."""
 
-    id: int
+    id: Int32
     rack: str | None = None
     host: str | None = None
     state: str = "alive"
@@ -143,7 +143,7 @@ class BrokerInfo(Struct, frozen=True, kw_only=True):
 class Voter(Struct, frozen=True, kw_only=True):
     """A member of the metadata quorum; ``lag`` in records behind the leader."""
 
-    id: int
+    id: Int32
     lag: Int64 | None = None
     caught_up_at_ms: Millis | None = None
 
@@ -151,9 +151,9 @@ class Voter(Struct, frozen=True, kw_only=True):
 class Controller(Struct, frozen=True, kw_only=True):
     """The KRaft quorum; ``leader`` is -1 or null where there is none."""
 
-    leader: int | None = None
-    epoch: int | None = None
-    voters: tuple[int, ...] = ()
+    leader: Int32 | None = None
+    epoch: Int32 | None = None
+    voters: tuple[Int32, ...] = ()
     quorum: tuple[Voter, ...] = ()
 
 
@@ -161,11 +161,11 @@ class PartitionInfo(Struct, frozen=True, gc=False):
     """Replica placement; ``leader`` -1 or null: no leader (offline)."""
 
     id: Part
-    leader: int | None = None
-    replicas: tuple[int, ...] = ()
-    isr: tuple[int, ...] = ()
-    adding: tuple[int, ...] = ()
-    removing: tuple[int, ...] = ()
+    leader: Int32 | None = None
+    replicas: tuple[Int32, ...] = ()
+    isr: tuple[Int32, ...] = ()
+    adding: tuple[Int32, ...] = ()
+    removing: tuple[Int32, ...] = ()
 
 
 class TopicInfo(Struct, frozen=True, kw_only=True):
@@ -182,7 +182,7 @@ class Transaction(Struct, frozen=True, kw_only=True):
     id: Name
     state: str
     started_at_ms: Millis | None = None
-    partitions: tuple[tuple[str, int], ...] = ()
+    partitions: tuple[tuple[str, Part], ...] = ()
     producer_id: Int64 | None = None
 
 

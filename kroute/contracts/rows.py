@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from kroute.contracts.common import Millis, Name, Versioned
+from kroute.contracts.common import Cluster, Int64, Millis, Name, Versioned
 
 OWNERSHIP_KINDS: tuple[str, ...] = (
     "team", "service", "topic", "group", "connector", "system", "principal", "broker", "rack",
@@ -45,7 +45,7 @@ class Ownership(Versioned, frozen=True, kw_only=True):
     """
 
     kind: Name
-    cluster: Name
+    cluster: Cluster
     name: Name
     owner: Team | None = None
     service: Name | None = None
@@ -77,7 +77,7 @@ class Ownership(Versioned, frozen=True, kw_only=True):
     target_cluster: str | None = None
     groups: tuple[str, ...] = ()
     phase: str | None = None
-    dual_run_until: str | int | None = None
+    dual_run_until: str | Int64 | None = None
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -92,7 +92,7 @@ class Change(Versioned, frozen=True, kw_only=True):
 
     id: Name
     kind: Name
-    cluster: Name
+    cluster: Cluster
     target: Target
     starts_at_ms: Millis
     ends_at_ms: Millis | None = None

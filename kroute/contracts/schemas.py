@@ -108,8 +108,9 @@ def asyncapi(names: Names | None = None) -> dict[str, Any]:
 
 
 def _components(types: tuple[type[Any], ...], template: str) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
-    refs, found = msgspec.json.schema_components(types, ref_template=template)
-    definitions = {str(name): found[name] for name in sorted(found)}
+    refs, made = msgspec.json.schema_components(types, ref_template=template)
+    found = msgspec.json.decode(msgspec.json.encode(made))  # as it is printed: defaults are lists, not tuples
+    definitions: dict[str, Any] = {name: found[name] for name in sorted(found)}
     for name, schema in definitions.items():
         version = schema.get("properties", {}).get("v")
         if version is not None:

@@ -19,6 +19,9 @@ CLEAR_POLLS = 2
 CLEAR_MARGIN = 0.2
 """A symptom clears when the value is this share better than the threshold."""
 SIGMAS = 6.0
+HELD_MS, HELD_POLLS = 25_000, 12
+"""Bad for this long, or for this many polls where polls come faster: a process that starts, or one slow disk sync, is
+no trouble. At polls of 15 s and more ``Rule.polls`` alone decides."""
 
 Series = list[tuple[int, float]]
 """``(at_ms, value)``, the newest last."""
@@ -109,7 +112,7 @@ def judge(rule: Rule, view: View) -> Finding | None:
             continue
         judged.append(f.name)
         run = [bad(f, v, limit) for _, v in series]
-        fires = len(run) >= rule.polls and all(run[-rule.polls :])
+        fires = len(run) >= rule.polls and all(run[-rule.polls :]) and (rule.polls < 3 or held(series, run))
         stays = active is not None and active.detail.get("feature") == f.name and not cleared(f, series, limit)
         if not (fires or stays):
             continue
@@ -160,6 +163,15 @@ def clear(f: Feature, value: float, limit: float) -> bool:
 def cleared(f: Feature, series: Series, limit: float) -> bool:
     """True when the last polls were all well on the healthy side."""
     return len(series) >= CLEAR_POLLS and all(clear(f, v, limit) for _, v in series[-CLEAR_POLLS:])
+
+
+def held(series: Series, run: list[bool]) -> bool:
+    """True when the latest run of bad polls is long enough to be more than a hiccup."""
+    tail = next((n for n, b in enumerate(reversed(run)) if not b), len(run))
+    if tail < 2:
+        return True  # a rule of one poll; time cannot be told
+    first, last = series[-tail][0], series[-1][0]
+    return last - first >= HELD_MS or tail >= HELD_POLLS
 
 
 def began(series: Series, run: list[bool]) -> int:

@@ -15,7 +15,7 @@ LABELLED = ("principal", "topic", "group")
 """Entities known by labels only: absent from a scrape that tells of others means nothing happened: zero."""
 
 FEW_SOURCES = 3
-DEEP = 5
+DEEP = 12
 """Where many sources add up, only this many polls of each are looked at: no level rule needs more."""
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from kroute.contracts.inputs import Sample
 from kroute.signals.metric_features import extract, quantile
-from kroute.signals.metric_rules import quantity
+from kroute.signals.metric_rules import held, quantity
 from kroute.signals.model import Status
 from tests.unit.signals.test_placement import with_disk
 from tests.unit.signals.windowsbench import CLUSTER, STEP, Bench, at, broker, entity, sample, scrape
@@ -451,3 +451,11 @@ def test_a_learnt_interval_tells_when_a_broker_goes_stale(bench: Bench) -> None:
     feed(bench, range(5), sample("cpu_ratio", 0.1), interval_ms=None)
     assert bench.board.status(broker(), "cpu-high", at(4) + 3 * STEP + 5000) is Status.HEALTHY
     assert bench.board.status(broker(), "cpu-high", at(4) + 3 * STEP + 5001) is Status.UNOBSERVED
+
+
+def test_a_hiccup_of_some_seconds_is_no_symptom_however_fast_the_polls_come() -> None:
+    series = [(1_000 * i, 500.0) for i in range(16)]
+    bad = [False] * 8 + [True] * 8
+    assert not held(series, bad)
+    assert held(series, [True] * 16)
+    assert held([(15_000 * i, 500.0) for i in range(3)], [True] * 3)

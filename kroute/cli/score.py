@@ -13,6 +13,9 @@ import kroute
 from kroute import settings
 from kroute.errors import ConfigError
 
+_WIDTH = 140
+"""Columns where the output is no terminal."""
+
 
 @click.command("score")
 @click.argument("corpus_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -53,7 +56,7 @@ def command(
     report = summarize(scored, label or corpus_dir.resolve().name, kroute.__version__, worst)
     _write(json_file, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     _write(html_file, page(report).encode())
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     for part in render(report):
         console.print(part)
         console.print()

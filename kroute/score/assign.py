@@ -1,7 +1,8 @@
 """Which incident belongs to which fault, and which symptom.
 
-1. An entity is *near* a fault: its root (3), one it affects (2), or, for a fault whose root is a cluster, anything in
-   that cluster (1). A partition counts as its topic, a source as the process it is.
+1. An entity is *near* a fault: its root (3), one it affects (2), for a fault whose root is a cluster anything in that
+   cluster (1), for one of a broker or rack its cluster as a whole, which shows their sums (1). A partition counts as its
+   topic, a source as the process it is.
 2. A symptom may belong to a fault whose time, with ``EARLY_MS`` before and ``TAIL_MS`` after, holds its beginning.
 3. A symptom belongs to the fault it is nearest to; as near to two: to neither (it is left out of the pair measures).
 4. An incident may belong to a fault when it was open during the fault or within ``TAIL_MS`` after. It belongs to the
@@ -34,13 +35,15 @@ class Scope(NamedTuple):
     to_ms: int
 
     def near(self, entity: Entity) -> int:
-        """3 the root, 2 affected, 1 in the cluster of a fault of a whole cluster, 0 elsewhere."""
+        """3 the root, 2 affected, 1 by its cluster only, 0 elsewhere."""
         e = canonical(entity)
         if e == self.root:
             return ROOT
         if e in self.affected:
             return AFFECTED
-        return SAME_CLUSTER if self.root.kind == "cluster" and e.cluster == self.root.name else 0
+        inside = e.cluster == self.root.cluster
+        of_cluster = self.root.kind == "cluster" or (self.root.kind in ("broker", "rack") and e.kind == "cluster")
+        return SAME_CLUSTER if inside and of_cluster else 0
 
     def during(self, ms: int) -> bool:
         """True when something that began at ``ms`` may come from this fault."""
@@ -48,7 +51,7 @@ class Scope(NamedTuple):
 
 
 def canonical(e: Entity) -> Entity:
-    """A partition as its topic, a source as its process, a connect-worker of a source likewise; else itself."""
+    """A partition as its topic, a source as the process it is; else itself."""
     if e.kind == "partition":
         return Entity("topic", e.cluster, e.name.rpartition("/")[0])
     if e.kind == "source":

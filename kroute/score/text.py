@@ -81,7 +81,7 @@ def fact_rows(r: Report) -> list[tuple[str, str]]:
         ("faults merged into another's incident", percent(f.swallowed, bounds=True)),
         ("symptoms grouped: pairwise F1, B-cubed F1", grouped),
         ("two faults at once: apart, both causes right", f"{both}, {found} of {r.simultaneous.of}"),
-        ("from onset to the right team", seconds(f.right_route_s)),
+        ("from onset to the right team", f"{seconds(f.right_route_s)} ({f.right_route_s.count} of {f.faults} faults)"),
         ("from first symptom to the right team", seconds(f.right_route_after_symptom_s)),
         ("benign recordings with a page", f"{benign} of {false.benign_recordings}"),
         ("false pages: benign, beside faults, before onset", pages),

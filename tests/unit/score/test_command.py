@@ -73,9 +73,10 @@ def test_processes_change_nothing_but_the_time(folder: Path, tmp_path: Path) -> 
 
 
 def test_a_bad_recording_is_told_and_the_others_are_scored(folder: Path) -> None:
+    (folder / "lag-constant-and-small.jsonl").unlink()
     (folder / "bad.jsonl").write_text('{"topic": "kroute.nothing"}\n', encoding="utf-8")
     (folder / "bad.truth.json").write_bytes(msgspec.json.encode(truth(fault("slow-consumer", "group/g"))))
-    out = run(folder, "--jobs", "2")
+    out = run(folder, "--jobs", "1")
     assert out.exit_code == 1
     assert "bad.jsonl:1: topic" in out.output
     assert "1 faults" in out.output

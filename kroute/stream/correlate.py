@@ -218,6 +218,8 @@ class Correlate:
         app = self._app
         partitions = sorted(tp.partition for tp in app.consumer.assignment() if tp.topic == self.topic)
         self.held = {p: h for p, h in self.held.items() if p in partitions}
+        for figure in (metrics.OFFSET, metrics.BEHIND):  # those of partitions that went elsewhere are told there
+            figure.clear()
         if not partitions:
             return
         tps = [TP(self.topic, p) for p in partitions]
@@ -234,6 +236,7 @@ class Correlate:
                     await self._write_effects(p, offset, unit.rows, unit.alerts)
                 held = self.held[p] = Held(self._load(p), offset)
             self._check_gap(held, p, earliest[TP(self.topic, p)], ends[TP(self.topic, p)], begun=unit is not None)
+            metrics.OFFSET.labels(str(p)).set(held.offset)
             log.info("%s[%d]: state is at offset %d", self.topic, p, held.offset)
         if generation != app.consumer_generation_id:
             return

@@ -82,6 +82,7 @@ class Ingest:
         self._committed = dict(committed)
         self.reached = {tp: ts for tp, ts in self.reached.items() if tp in committed}
         self._suspected.clear()
+        metrics.REACHED.clear()
 
     # -- records ---------------------------------------------------------------------------------------------
 

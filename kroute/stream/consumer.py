@@ -18,7 +18,6 @@ import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
-
 FETCH_WAIT_MS = 100
 
 

@@ -60,8 +60,8 @@ class Kafka:
 class Settings:
     """One installation of kroute. Loaded by ``load``; the README's table describes each setting."""
 
-    kafka: Kafka = Kafka()
-    names: Names = Names()
+    kafka: Kafka = field(default_factory=Kafka)
+    names: Names = field(default_factory=Names)
     app_id: str = "kroute"
     facts_partitions: int = 4
     replication_factor: int = 1

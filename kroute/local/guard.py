@@ -26,6 +26,7 @@ def _die_with_guard() -> None:
 
 
 def main() -> int:
+    """Run the command of ``sys.argv`` to its end; returns its exit status."""
     child: subprocess.Popen[bytes] | None = None
     doomed = False
 

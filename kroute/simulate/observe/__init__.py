@@ -1,0 +1,1 @@
+"""Pollers: what kroute's collector would tell of the model, message by message, and how it arrives."""

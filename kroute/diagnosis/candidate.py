@@ -57,6 +57,8 @@ class Candidate:
     invalid: str | None = None
     """Why it cannot be considered although its symptoms are there; None where it can."""
     missing: tuple[str, ...] = ()
+    onset: int = 0
+    """When it began (ms), by the symptoms that define it."""
 
     @property
     def key(self) -> Key:
@@ -79,7 +81,7 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
     if c.required and not any(hits for t, hits in seen if t.required):
         return None
     out = Candidate(c, root)
-    onset = _onset(seen, root, evidence)
+    onset = out.onset = _onset(seen, root, evidence)
     terms = [c.log_prior]
     healthy: dict[tuple[Entity, str], tuple[float, Term]] = {}
     for term, hits in seen:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from kroute.contracts.common import Entity
 from kroute.contracts.rows import Change
 from kroute.diagnosis.load import Compiled, Term
@@ -66,7 +68,9 @@ class Evidence:
                 by_entity.setdefault(e, {})[kind] = s
         for (e, kind), s in board.active.items():
             if FAMILY[kind] != IMPACT_FAMILY:
-                by_entity.setdefault(e, {})[kind] = s
+                there = by_entity.setdefault(e, {})
+                before = there.get(kind)
+                there[kind] = s if before is None else earlier(s, before.since_ms)
         self.units: list[Unit] = []
         self.shown: dict[Entity, Shown] = {}
         """Entities that show symptoms, in order."""
@@ -155,6 +159,11 @@ class Evidence:
     def declared(self, entity: Entity, kinds: tuple[str, ...], from_ms: int, to_ms: int) -> bool:
         """True when a change of one of these kinds on the entity overlaps ``from_ms``–``to_ms``."""
         return self._declared.touches(entity, kinds, from_ms, to_ms)
+
+
+def earlier(s: Symptom, since_ms: int) -> Symptom:
+    """The symptom with the begin of its episode: one that went and came back has not begun anew."""
+    return s if since_ms >= s.since_ms else msgspec.structs.replace(s, since_ms=since_ms)
 
 
 def _families(kinds: tuple[str, ...]) -> list[tuple[str, tuple[str, ...], float]]:

@@ -16,6 +16,7 @@ from kroute.diagnosis.load import Catalogue
 from kroute.diagnosis.model import UNKNOWN, Hypothesis, Rejected, Rival
 from kroute.diagnosis.paths import Walker
 from kroute.diagnosis.search import TIE, Search
+from kroute.diagnosis.strain import earns, strain
 from kroute.diagnosis.suspects import Suspects
 from kroute.diagnosis.unknown import unknown_candidates
 from kroute.signals.estate import Estate
@@ -34,6 +35,7 @@ def diagnose(catalogue: Catalogue, estate: Estate, evidence: Evidence) -> list[H
     walker = Walker(estate)
     suspects = Suspects(catalogue, estate, evidence, walker)
     candidates = list(suspects.weighed.values())
+    strain(candidates, evidence, walker)
     named = _worthy(candidates, evidence.units)
     out: list[Hypothesis] = []
     for units, of_named, missing in _components(candidates, suspects.untold(named), len(evidence.units)):
@@ -57,8 +59,7 @@ def _worthy(candidates: Iterable[Candidate], units: Sequence[Unit]) -> dict[int,
     """
     out: dict[int, None] = {}
     for c in candidates:
-        told = [math.log(1 - (1 - units[u].leak) * (1 - p)) for u, p in c.cover.items()]
-        if c.static + fsum(told) > fsum([math.log(units[u].leak) for u in c.cover]):
+        if earns(c, units):
             out.update(dict.fromkeys(c.cover))
     return out
 

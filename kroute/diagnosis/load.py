@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from kroute.contracts.common import ENTITY_KINDS
 from kroute.diagnosis import paths
 from kroute.diagnosis.durations import occupancy, seconds
-from kroute.diagnosis.model import UNKNOWN, Cause, Contradiction, DeclaredChange, Expectation, Remedy
+from kroute.diagnosis.model import UNKNOWN, Cause, Contradiction, DeclaredChange, Expectation, Remedy, Strain
 from kroute.errors import BadFile
 from kroute.files import convert, line_of, read_yaml
 from kroute.signals.model import Symptom
@@ -71,6 +71,8 @@ class Compiled(NamedTuple):
     """It is considered only while one of these was seen."""
     at_root: bool
     """True when all that is required is seen at the root itself."""
+    strains: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
+    """(steps from the root, kinds of entities at their end; empty: all)."""
 
 
 class Leads(NamedTuple):
@@ -195,7 +197,7 @@ class _Problems:
 
 
 _LISTS: dict[str, Any] = {
-    "expects": Expectation, "contradicts": Contradiction, "changes": DeclaredChange, "remedies": Remedy,
+    "expects": Expectation, "contradicts": Contradiction, "changes": DeclaredChange, "remedies": Remedy, "strains": Strain,
 }  # fmt: skip
 
 
@@ -250,6 +252,7 @@ def _compile(cause: Cause, problems: _Problems) -> Compiled:
         changes=each("changes", cause.changes, _change),
         required=required,
         at_root=bool(required) and all(not t.steps for t in required),
+        strains=each("strains", cause.strains, _strain),
     )
 
 
@@ -257,6 +260,13 @@ def _expand_at(value: dict[str, Any]) -> None:
     """``changes`` may be one mapping; files stay short for the common case."""
     if isinstance(value.get("changes"), dict):
         value["changes"] = [value["changes"]]
+
+
+def _strain(strain: Strain) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    for kind in strain.kinds:
+        if kind not in ENTITY_KINDS:
+            raise ValueError(f"unknown entity kind {kind!r}; one of {', '.join(ENTITY_KINDS)}")
+    return paths.parse(strain.at), strain.kinds
 
 
 def _change(declared: DeclaredChange) -> ChangeTerm:

@@ -65,6 +65,14 @@ class DeclaredChange(Struct, frozen=True, forbid_unknown_fields=True):
     required: bool = False
 
 
+class Strain(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where trouble of a shared thing shows in ways that nobody lists: any symptom of the entities at the end of the path,
+    of these kinds where given, once the cause is there."""
+
+    at: str
+    kinds: tuple[str, ...] = ()
+
+
 class Signal(Struct, frozen=True, forbid_unknown_fields=True):
     """What tells that a remedy worked (``cleared_within``) or made it worse (``appears``)."""
 
@@ -119,6 +127,8 @@ class Cause(Struct, frozen=True, forbid_unknown_fields=True):
     changes: tuple[DeclaredChange, ...] = ()
     impact: tuple[str, ...] = ("self",)
     """Paths from the root to the groups (or topics) that suffer."""
+    strains: tuple[Strain, ...] = ()
+    """What else may show stray symptoms while this lasts; it never buys the cause."""
     remedies: tuple[Remedy, ...] = ()
     page: Literal["yes", "no-page"] = "yes"
     """``no-page``: a thing somebody meant; told, never paged while its bounds hold."""

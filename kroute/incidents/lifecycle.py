@@ -20,6 +20,7 @@ import math
 from collections.abc import Iterable
 
 from kroute.contracts.common import Entity
+from kroute.diagnosis.evidence import earlier
 from kroute.diagnosis.load import Catalogue
 from kroute.diagnosis.model import UNKNOWN, Hypothesis
 from kroute.diagnosis.paths import Walker
@@ -200,7 +201,8 @@ class Lifecycle:
 
     def _take_evidence(self, inc: Incident, h: Hypothesis, now_ms: int) -> None:
         for s in self._symptoms(h):
-            inc.evidence[(s.entity, s.kind)] = Evidence(symptom=s)
+            old = inc.evidence.get((s.entity, s.kind))
+            inc.evidence[(s.entity, s.kind)] = Evidence(symptom=s if old is None else earlier(s, old.symptom.since_ms))
         inc.updated_ms = now_ms
 
     def _settle_evidence(self, inc: Incident, explained_by: dict[tuple[Entity, str], str], now_ms: int) -> None:
@@ -214,7 +216,7 @@ class Lifecycle:
                 continue
             old, now = inc.evidence[s], self._board.active.get(s)
             if now is not None:
-                inc.evidence[s] = Evidence(symptom=now)
+                inc.evidence[s] = Evidence(symptom=earlier(now, old.symptom.since_ms))
             elif old.cleared_ms is None:
                 inc.evidence[s] = Evidence(symptom=old.symptom, cleared_ms=now_ms)
 

@@ -55,7 +55,7 @@ class Rule(NamedTuple):
     kind: str
     number: str
     features: tuple[Feature, ...]
-    polls: int = 3
+    polls: int = 2
 
 
 class Finding(NamedTuple):
@@ -79,6 +79,10 @@ class View(Protocol):
 
     def series(self, name: str, add: bool) -> Series:
         """The feature over the last polls; empty when the newest poll did not have it."""
+        ...
+
+    def depth(self, name: str) -> int:
+        """Polls that every source with the feature has: further back a sum lacks some of them."""
         ...
 
     def base(self, name: str, add: bool, hourly: bool) -> Base | None:

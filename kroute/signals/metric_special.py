@@ -1,16 +1,20 @@
-"""Rules M3, M31, M32, M40, M47, M52, M62: those that look at more than one level of one number."""
+"""Rules M3, M31, M32, M40, M44, M45, M47, M52, M62: those that look at more than one level of one number."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
 
+from kroute.signals.baseline import median
 from kroute.signals.metric_rules import HEALTHY, RULES, Feature, Finding, Series, View, judge, number, quantity, rounded
 
 DISK_HORIZON_MS = 2 * 3_600_000
 """A disk that is full within this time at the present slope is filling."""
 STUCK_POLLS = 10
 DOMINANT_SHARE = 0.5
+PEER_POLLS = 3
+APART = 1.5
+"""A rack's probes stand apart when they are this many times as bad as those of the other racks."""
 MESSAGES = Feature("messages", "records in", "/s", None, add=True)
 
 
@@ -54,8 +58,33 @@ def heartbeats_missed(view: View) -> Finding | None:
     return _rising(view, "heartbeat_timeouts", 4, "broker heartbeats timed out")
 
 
+def probe_failing(view: View) -> Finding | None:
+    """M44, and whether this rack's probes stand apart from the others': a probe goes to brokers in all racks, so the
+    trouble of one broker shows in all of them alike, and the trouble of a rack most in its own."""
+    return _apart("probe-failing", view)
+
+
+def probe_slow(view: View) -> Finding | None:
+    """M45, and whether this rack's probes stand apart from the others'."""
+    return _apart("probe-slow", view)
+
+
+def _apart(kind: str, view: View) -> Finding | None:
+    found = judge(next(r for r in RULES["rack"] if r.kind == kind), view)
+    if found is None or not found.active:
+        return found
+    name = str(found.detail["feature"])
+    mine = [v for _, v in view.series(name, name == "probe_fail")[-PEER_POLLS:]]
+    others = view.peers(name)
+    if not mine or not others:
+        return found
+    apart = sum(mine) / len(mine) >= APART * max(median(others), 1e-9)
+    return found._replace(detail={**found.detail, "apart": "yes" if apart else "no"})
+
+
 def dominates(view: View) -> Finding | None:
-    """M40: over half of bytes, requests or connections for three polls, well above its own usual where that is known."""
+    """M40: over half of bytes, requests or connections for two polls, and twice its own usual. Where that is not known
+    yet, twice the least that was seen before: who has always had most of the traffic is no trouble."""
     principals = view.series("total:principals", False)
     judged = False
     for name, label, unit, floor in (
@@ -65,18 +94,25 @@ def dominates(view: View) -> Finding | None:
         ("connections", "connections", "", 100.0),
     ):
         mine, total = view.series(name, True), view.series(f"total:{name}", True)
-        if not mine or not total or not principals or principals[-1][1] < 2:
-            continue
+        depth = view.depth(name)
+        mine, total = mine[-depth:], total[-depth:]
+        if not mine or not total or not principals or principals[-1][1] < 2 or view.unheard(name):
+            continue  # a sum over fewer brokers than before compares with nothing
         judged = True
         base = view.base(name, True, False)
-        least = max(floor, 2.0 * base.median) if base is not None else floor
+        old = view.symptom("dominates")
+        if old is not None and old.detail.get("feature") == name and "usual" in old.detail:
+            usual = float(old.detail["usual"])  # what was usual before it began
+        else:
+            usual = base.median if base is not None else min(v for _, v in mine)
+        least = max(floor, 2.0 * usual)
         pairs = list(zip(mine[::-1], total[::-1], strict=False))[::-1]
         run = [t > 0 and m / t > DOMINANT_SHARE and m > least for (_, m), (_, t) in pairs]
-        if len(run) >= 3 and all(run[-3:]):
+        if len(run) >= 2 and all(run[-2:]):
             series: Series = [m for m, _ in pairs]
             share = series[-1][1] / pairs[-1][1][1]
-            why = f"{quantity(share, 'ratio')} of {label}: {quantity(series[-1][1], unit)}"
-            detail = {"feature": name} if base is None else {"feature": name, "usual": rounded(base.median)}
+            why = f"{quantity(share, 'ratio')} of {label}: {quantity(series[-1][1], unit)} (usual {quantity(usual, unit)})"
+            detail = {"feature": name, "usual": rounded(usual)}
             return _found(series, run, why, name)._replace(value=share, detail=detail)
     return HEALTHY if judged else None
 
@@ -157,6 +193,7 @@ SPECIAL: dict[str, tuple[tuple[str, Special], ...]] = {
     "broker": (("disk-filling", disk_filling),),
     "cluster": (("controller-missing", controller_missing), ("heartbeats-missed", heartbeats_missed)),
     "principal": (("dominates", dominates),),
+    "rack": (("probe-failing", probe_failing), ("probe-slow", probe_slow)),
     "topic": (("produce-retries", produce_retries),),
     "link": (("link-groups-stuck", link_groups_stuck),),
     "connect-worker": (("worker-tasks-failing", worker_tasks_failing),),

@@ -48,6 +48,9 @@ class EntityView:
             out.append((max(at for at, _ in there), value))
         return out[::-1]
 
+    def depth(self, name: str) -> int:
+        return min((len(self._of(r, name)) for r in self._with(name)), default=0)
+
     def base(self, name: str, add: bool, hourly: bool) -> Base | None:
         found: list[Base] = []
         for ring in self._with(name):
@@ -65,7 +68,16 @@ class EntityView:
         return Base(min(b.n for b in found), math.fsum(b.median for b in found), math.sqrt(math.fsum(b.mad**2 for b in found)))
 
     def peers(self, name: str) -> list[float]:
+        """Newest values of other brokers, or means over the last polls of other racks' probes."""
         out = []
+        if self.entity.kind == "rack":
+            for other in sorted(e for e in self._store.sources if e.kind == "rack" and e.cluster == self.entity.cluster):
+                if other != self.entity:
+                    theirs = EntityView(self._store, self._board, other, self.now_ms, self._first)
+                    values = [v for _, v in theirs.series(name, name == "probe_fail")[-3:]]
+                    if values:
+                        out.append(math.fsum(values) / len(values))
+            return out
         for key in sorted(self._store.rings):
             if key[:2] != ("broker", self.entity.cluster):
                 continue

@@ -104,9 +104,13 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
 
 
 def _onset(v: View) -> int:
-    """The newest poll before lag began to rise: the lowest of the window."""
+    """The newest poll before lag began to rise: within a tenth of the rise above the lowest of the window.
+
+    The lowest itself may lie far back, for the lag of a healthy group is noise.
+    """
     low = min(v.work)
-    return next(p.t for p, w in zip(reversed(v.polls), reversed(v.work), strict=True) if w <= low)
+    level = low + (v.work[-1] - low) // 10
+    return next(p.t for p, w in zip(reversed(v.polls), reversed(v.work), strict=True) if w <= level)
 
 
 def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:

@@ -1,0 +1,60 @@
+"""What a cause explains beyond what its file lists: an estate under strain shows stray symptoms more often.
+
+Leaks are not independent. While a broker, a rack, a network or an outside system is in trouble, whatever hangs on it
+shows symptoms that no list foresees, and each of them is far likelier an effect than a second fault of the same hour.
+
+D10 a cause that earns its keep by what it lists covers other symptoms at the ends of its ``strains``, begun after it, with
+    ``FACTOR`` times their leak, at most ``MOST``; that never buys the cause, and a cause of its own still beats it
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from math import fsum
+
+from kroute.contracts.common import Entity
+from kroute.diagnosis.candidate import Candidate
+from kroute.diagnosis.evidence import Evidence, Unit
+from kroute.diagnosis.paths import Walker
+from kroute.signals.model import DEFAULT_INTERVAL_MS
+
+FACTOR = 200.0
+MOST = 0.1
+
+
+def earns(c: Candidate, units: Sequence[Unit]) -> bool:
+    """True when the cause explains its symptoms better than chance does."""
+    told = [math.log(1 - (1 - units[u].leak) * (1 - p)) for u, p in c.cover.items()]
+    return c.static + fsum(told) > fsum([math.log(units[u].leak) for u in c.cover])
+
+
+def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) -> None:
+    """Widen what the causes that earn their keep cover (D10)."""
+    for c in candidates:
+        if not c.compiled.strains or not earns(c, evidence.units):
+            continue
+        for e in _at(c, evidence, walker):
+            shown = evidence.shown[e]
+            for kind in sorted(shown.symptoms):
+                u = next(n for n in shown.units.values() if kind in evidence.units[n].kinds)
+                if shown.symptoms[kind].since_ms < c.onset - DEFAULT_INTERVAL_MS:
+                    continue
+                p = min(MOST, FACTOR * evidence.units[u].leak)
+                if u not in c.cover:
+                    c.cover[u] = p
+                c.explained.append((e, kind))
+
+
+def _at(c: Candidate, evidence: Evidence, walker: Walker) -> Iterator[Entity]:
+    """Entities with symptoms at the ends of the paths, each once, in order of the paths."""
+    seen: dict[Entity, None] = {}
+    for steps, kinds in c.compiled.strains:
+        if steps and steps[-1] == "members" and not kinds:
+            ends = [e for e in evidence.shown if e.cluster == c.root.cluster]
+        else:
+            ends = [e for kind in kinds or (None,) for e in walker.walk(c.root, steps, kind) if e in evidence.shown]
+        for e in ends:
+            if e not in seen:
+                seen[e] = None
+                yield e

@@ -3,8 +3,9 @@
 Leaks are not independent. While a broker, a rack, a network or an outside system is in trouble, whatever hangs on it
 shows symptoms that no list foresees, and each of them is far likelier an effect than a second fault of the same hour.
 
-D10 a cause that earns its keep by what it lists covers other symptoms at the ends of its ``strains``, begun after it, with
-    ``FACTOR`` times their leak, at most ``MOST``; that never buys the cause, and a cause of its own still beats it
+D10 a cause that earns its keep by what it lists covers other symptoms at the ends of its ``strains``, begun after it, where
+    they are of the sort that load and waiting pass on (``PASSED_ON``); that never buys the cause, and a cause of its own,
+    told by what is not passed on, still beats it
 """
 
 from __future__ import annotations
@@ -15,12 +16,18 @@ from math import fsum
 
 from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import Candidate
-from kroute.diagnosis.evidence import Evidence, Unit
+from kroute.diagnosis.evidence import FAMILY, Evidence, Unit
 from kroute.diagnosis.paths import Walker
 from kroute.signals.model import DEFAULT_INTERVAL_MS
 
-FACTOR = 200.0
-MOST = 0.1
+LIKELY = 0.7
+PASSED_ON = frozenset({
+    "lag", "pace", "skew", "rebalance", "membership", "locality", "produce", "retries", "queue", "threads", "latency", "errors",
+    "traffic", "cpu", "storage", "replication", "replication-traffic", "leadership", "quorum", "liveness", "availability",
+    "probe", "source", "cache", "upload", "worker-rebalance", "assignment", "connections", "memory", "dominance",
+})  # fmt: skip
+"""Families of symptoms that one overloaded or waiting part makes in its neighbours. What names its own cause (a failed task,
+a jump of offsets, a throttle, a denial, an open transaction) is not passed on."""
 
 
 def earns(c: Candidate, units: Sequence[Unit]) -> bool:
@@ -37,12 +44,10 @@ def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) 
         for e in _at(c, evidence, walker):
             shown = evidence.shown[e]
             for kind in sorted(shown.symptoms):
-                u = next(n for n in shown.units.values() if kind in evidence.units[n].kinds)
-                if shown.symptoms[kind].since_ms < c.onset - DEFAULT_INTERVAL_MS:
+                if FAMILY[kind] not in PASSED_ON or shown.symptoms[kind].since_ms < c.onset - DEFAULT_INTERVAL_MS:
                     continue
-                p = min(MOST, FACTOR * evidence.units[u].leak)
-                if u not in c.cover:
-                    c.cover[u] = p
+                u = shown.units[FAMILY[kind]]
+                c.cover[u] = max(LIKELY, c.cover.get(u, 0.0))
                 c.explained.append((e, kind))
 
 

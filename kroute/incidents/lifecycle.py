@@ -255,11 +255,12 @@ class Lifecycle:
             return
         if inc.phase == "open" and clear:
             inc.phase, inc.recovering_since_ms = "recovering", now_ms
+            inc.remaining, inc.progress_ms = len(active), now_ms
         elif inc.phase == "recovering" and not clear:
             inc.phase, inc.recovering_since_ms, inc.released = "open", None, False
             if inc.quiet_since_ms is not None:
                 inc.flaps += 1  # I7
-        if inc.phase == "recovering" and active and now_ms - (inc.recovering_since_ms or now_ms) > timing.stall_ms:
+        if inc.phase == "recovering" and active and self._stalled(inc, len(active), now_ms, timing):
             inc.released = True  # I5
         if active or breached or at_risk:
             inc.quiet_since_ms = None
@@ -267,6 +268,12 @@ class Lifecycle:
             inc.quiet_since_ms = now_ms
         if inc.quiet_since_ms is not None and now_ms - inc.quiet_since_ms >= timing.hold_ms:
             inc.phase, inc.resolved_ms, inc.updated_ms, inc.moment = "resolved", now_ms, now_ms, "resolved"
+
+    def _stalled(self, inc: Incident, left: int, now_ms: int, timing: Timing) -> bool:
+        """True when what remains has not shrunk for a while: neither fewer symptoms nor a backlog that is being read."""
+        if left < inc.remaining or any((e, "catching-up") in self._board.active for e in inc.affected):
+            inc.remaining, inc.progress_ms = min(left, inc.remaining), now_ms
+        return now_ms - inc.progress_ms > timing.stall_ms
 
     def _end_empty(self, inc: Incident, now_ms: int) -> None:
         """Nothing is left of it: another incident explains its symptoms now (I4)."""

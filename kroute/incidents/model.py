@@ -47,6 +47,9 @@ class Incident(Struct, kw_only=True):
     recovering_since_ms: int | None = None
     quiet_since_ms: int | None = None
     """Since when its symptoms are clear and the impact is fine; resolved after ``hold`` of it."""
+    remaining: int = 0
+    """Fewest symptoms that were left while it recovers, and when it last made progress."""
+    progress_ms: int = 0
     released: bool = False
     """Recovery has stalled: its cleared evidence no longer supports the cause, what remains is judged anew."""
     pending: tuple[str, Entity, int] | None = None

@@ -13,8 +13,6 @@ DISK_HORIZON_MS = 2 * 3_600_000
 STUCK_POLLS = 10
 DOMINANT_SHARE = 0.5
 PEER_POLLS = 3
-APART = 1.5
-"""A rack's probes stand apart when they are this many times as bad as those of the other racks."""
 MESSAGES = Feature("messages", "records in", "/s", None, add=True)
 
 
@@ -59,17 +57,18 @@ def heartbeats_missed(view: View) -> Finding | None:
 
 
 def probe_failing(view: View) -> Finding | None:
-    """M44, and whether this rack's probes stand apart from the others': a probe goes to brokers in all racks, so the
+    """M44: failures, and whether this rack's probes stand apart from the others': a probe goes to brokers in all racks, so the
     trouble of one broker shows in all of them alike, and the trouble of a rack most in its own."""
-    return _apart("probe-failing", view)
+    return _apart("probe-failing", view, 1.5)
 
 
 def probe_slow(view: View) -> Finding | None:
-    """M45, and whether this rack's probes stand apart from the others'."""
-    return _apart("probe-slow", view)
+    """M45: slow probes, and whether this rack's probes stand apart from the others'."""
+    return _apart("probe-slow", view, 3.0)
 
 
-def _apart(kind: str, view: View) -> Finding | None:
+def _apart(kind: str, view: View, times: float) -> Finding | None:
+    """A rack's probes stand apart when they are this many times as bad as those of the other racks."""
     found = judge(next(r for r in RULES["rack"] if r.kind == kind), view)
     if found is None or not found.active:
         return found
@@ -78,7 +77,7 @@ def _apart(kind: str, view: View) -> Finding | None:
     others = view.peers(name)
     if not mine or not others:
         return found
-    apart = sum(mine) / len(mine) >= APART * max(median(others), 1e-9)
+    apart = sum(mine) / len(mine) >= times * max(median(others), 1e-9)
     return found._replace(detail={**found.detail, "apart": "yes" if apart else "no"})
 
 

@@ -18,7 +18,7 @@ KINDS: tuple[K, ...] = (
     K("commits-slow", "group", LAG, "lag", 0.0005, 0.15, "L2", _OFF, "commits slower than produce while behind"),
     K("commits-stopped", "group", LAG, "lag", 0.0001, 0.10, "L3", _OFF, "no commit past its usual period while its topics grow"),
     K("group-empty", "group", LAG, "membership", 0.0002, 0.05, "L4", ("state", "members"), "had members, has none, topics grow"),
-    K("catching-up", "group", LAG, "pace", 0.02, 0.20, "L5", _OFF, "far behind and falling"),
+    K("catching-up", "group", LAG, "pace", 0.2, 0.20, "L5", _OFF, "far behind and falling"),
     K("offset-rewound", "group", LAG, "position", 0.0002, 0.05, "L6", _OFF, "committed offset went back"),
     K("offset-skipped", "group", LAG, "position", 0.0001, 0.10, "L7", _OFF, "committed offset jumped forward by more than can be read"),
     K("records-lost", "group", LAG, "retention", 0.0001, 0.05, "L8", ("committed", "start"), "commit fell below the log start offset"),

@@ -140,9 +140,10 @@ def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
     out.say("commits-stopped", used and (missed or bool(topics)), used and (still or bool(topics)), l3)
 
     def l4() -> Found:
-        seconds = (v.t - carry.empty_ms) / 1000.0
+        since = carry.empty_ms or v.t  # it has members again, and whether that lasts is not said yet
+        seconds = (v.t - since) / 1000.0
         why = f"no members for {span(seconds)} while topics grow, {number(v.work[-1])} records behind"
-        return Found(carry.empty_ms, seconds, why, skew.detail([]))
+        return Found(since, seconds, why, skew.detail([]))
 
     gone = empty and carry.had_members
     out.say("group-empty", gone and missed and v.t - carry.empty_ms > 1.5 * v.step_ms, gone and still, l4)

@@ -231,20 +231,36 @@ def test_m40_one_principal_takes_most_over_all_brokers(bench: Bench) -> None:
     for poll in range(40, 44):
         for i in (1, 2):
             feed(bench, [poll], *users(noisy=50e6, quiet=1e6), of=str(i))
-    assert bench.symptom(noisy, "dominates").why == "98 % of bytes in: 100 MB/s"
+    assert bench.symptom(noisy, "dominates").why == "98 % of bytes in: 100 MB/s (usual 2 MB/s)"
     assert bench.status(quiet, "dominates") is Status.HEALTHY
 
 
 def test_m40_who_always_takes_most_is_not_noisy(bench: Bench) -> None:
     for poll in range(60):
         feed(bench, [poll], *users(big=9e6 if poll < 30 else 10e6, small=1e4))
-    # Over half from its first poll on: called so until it is known to be usual.
+    # Over half from its first poll on, and it stays so: that is how things are here.
     noisy = entity("principal", "big")
-    assert bench.symptom(noisy, "dominates").since_ms == at(0)
+    assert bench.status(noisy, "dominates") is Status.HEALTHY
     other = Bench()
     for poll in range(60):
         feed(other, [poll], *users(big=1.0e6 if poll < 30 else 1.2e6, small=1e6 if poll < 30 else 1e4))
     assert other.status(noisy, "dominates") is Status.HEALTHY
+
+
+def test_m40_a_principal_that_doubles_before_its_usual_is_known(bench: Bench) -> None:
+    for poll in range(12):
+        feed(bench, [poll], *users(big=2e6 if poll < 6 else 9e6, small=1e6))
+    found = bench.symptom(entity("principal", "big"), "dominates")
+    assert found.since_ms == at(6)
+    assert found.detail["usual"] == 2e6
+
+
+def test_m40_a_sum_over_fewer_brokers_compares_with_nothing(bench: Bench) -> None:
+    for poll in range(12):
+        for i in (1, 2, 3):
+            if i == 1 or poll >= 4:  # two of three brokers are scraped from the fifth poll on
+                feed(bench, [poll], *users(big=4e6, small=1e6), of=str(i))
+    assert bench.status(entity("principal", "big"), "dominates") is Status.HEALTHY
 
 
 def test_m41_throttling_of_one_principal(bench: Bench) -> None:

@@ -27,7 +27,7 @@ def test_a_row_of_the_table_is_sound(kind: object) -> None:
     k = next(x for x in KINDS if x is kind)
     assert k.entity in ENTITY_KINDS
     assert k.reporter in (LAG, METRICS, TOPOLOGY, CONNECT, TELEMETRY, ACCESS)
-    assert 0 <= k.leak < 0.1
+    assert 0 <= k.leak < (0.5 if k.kind == "catching-up" else 0.1)  # falling lag is no fault: it needs no explanation
     assert 0 <= k.miss <= 0.5
     assert k.title
 

@@ -5,7 +5,8 @@ I1  a new hypothesis settles before anybody is told; at once when an objective i
 I2  a hypothesis that vanishes while settling was never an incident
 I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely
 I4  what another incident explains now moves there; an incident left with nothing is merged, the older id stays
-I5  root clear: recovering; what remains stays its own while it shrinks, and is judged anew when it stalls
+I5  root clear: recovering; what remains stays its own while it shrinks, and is judged anew when it stalls, by whatever
+    explains it then; what nothing explains is let go
 I6  resolved: symptoms clear **and** impact fine, for ``hold``; signals that stop never resolve
 I7  symptoms that come back before that are the same firing period, with a flap count
 I8  the same cause and root within ``hold`` after resolving reopen the incident
@@ -37,6 +38,8 @@ MAX_AFFECTED = 500
 MERGE_SHARE = 0.5
 """An incident is merged when another cause explains this share of its evidence."""
 IMPACT = ("objective-breached", "objective-at-risk")
+OWN = 0.5
+"""A symptom that the cause shows at its root at least this often is the root's own: while it is there, so is the cause."""
 
 
 class Lifecycle:
@@ -215,7 +218,9 @@ class Lifecycle:
                     inc.superseded_by = other
                 continue
             old, now = inc.evidence[s], self._board.active.get(s)
-            if now is not None:
+            if now is not None and old.cleared_ms is None and other is None and inc.released and s[1] not in IMPACT:
+                del inc.evidence[s]  # I5: it was judged anew, and is nobody's
+            elif now is not None:
                 inc.evidence[s] = Evidence(symptom=earlier(now, old.symptom.since_ms))
             elif old.cleared_ms is None:
                 inc.evidence[s] = Evidence(symptom=old.symptom, cleared_ms=now_ms)
@@ -233,6 +238,12 @@ class Lifecycle:
         kept = [e for e in found if e.kind in ("group", "topic")]
         return tuple(sorted(kept)[:MAX_AFFECTED])
 
+    def _own(self, inc: Incident) -> dict[tuple[Entity, str], None]:
+        """The symptoms of the root that stand for the cause: those it mostly shows there, else all of the root."""
+        at_root = dict.fromkeys(s for s in inc.evidence if s[0] == inc.root)
+        told = {t.kind for t in self._catalogue.by_id[inc.cause].expects if not t.steps and (t.required or t.p >= OWN)}
+        return {s: None for s in at_root if s[1] in told} or at_root
+
     # -- phases ----------------------------------------------------------------------------------------------
 
     def _advance(self, inc: Incident, now_ms: int, timing: Timing, *, may_open: bool) -> None:
@@ -240,9 +251,8 @@ class Lifecycle:
             self._end_empty(inc, now_ms)
             return
         active = [s for s, e in inc.evidence.items() if e.cleared_ms is None]
-        own = [s for s in active if s[0] == inc.root]
-        had_own = any(e == inc.root for e, _ in inc.evidence)
-        clear = not (own if had_own else active)
+        own = self._own(inc)
+        clear = not any(s in own for s in active) if own else not active
         breached = any((e, IMPACT[0]) in self._board.active for e in inc.affected)
         at_risk = any((e, IMPACT[1]) in self._board.active for e in inc.affected)
         if inc.phase == "settling":

@@ -64,7 +64,7 @@ class LocalKafka:
         if brokers not in (1, 3):
             raise LocalKafkaError(f"{brokers} brokers were asked for; a local Kafka has 1 or 3")
         self.workdir = workdir
-        self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self.cluster_id = new_cluster_id()
         self._count = brokers
         self._auto_create = auto_create
         self._jmx = jmx
@@ -187,6 +187,14 @@ class LocalKafka:
             heap_mb=64, options=["-Dkroute.log=error"],
         )  # fmt: skip
         run(f"format of broker {broker.id}", argv, home / "format.log", _START_S)
+
+
+def new_cluster_id() -> str:
+    """A random id as Kafka makes them: none begins with a dash, which its tools would take for an option."""
+    while True:
+        made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not made.startswith("-"):
+            return made
 
 
 def write_properties(path: Path, properties: Mapping[str, str]) -> None:

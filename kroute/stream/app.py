@@ -25,7 +25,7 @@ from kroute.stream import consumer as holding
 from kroute.stream import metrics, placement
 from kroute.stream.correlate import Correlate, EngineLike
 from kroute.stream.gate import StateGate
-from kroute.stream.ingest import Ingest
+from kroute.stream.ingest import TAKE, Ingest
 from kroute.stream.process import Datadir, Watchdog
 from kroute.stream.tables import Tables
 from kroute.stream.topics import create_topics, input_topics, realms
@@ -84,6 +84,7 @@ class App(faust.App):
         if not self.prepared:
             await asyncio.to_thread(self.prepare)
         self.consumer.held = frozenset(self.settings.names.full(t) for t in SIGNALS)
+        self.consumer.batched = self.ingest.topics
         await super().on_first_start()
         await self.add_runtime_dependency(self.web_service)
         self.watchdog.start()
@@ -172,8 +173,8 @@ def create_app(settings: Settings, engine: EngineLike | None = None, *, accept_g
         raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
         return app.topic(*topics, **raw, acks=False, allow_empty=True, maxsize=maxsize)
 
-    app.agent(topic(*states, maxsize=1000), name="ingest-states", concurrency=1)(app.ingest.run)
-    app.agent(topic(*signals, maxsize=2000), name="ingest-signals", concurrency=1)(app.ingest.run)
+    app.agent(topic(*states, maxsize=TAKE), name="ingest-states", concurrency=1)(app.ingest.run)
+    app.agent(topic(*signals, maxsize=TAKE), name="ingest-signals", concurrency=1)(app.ingest.run)
     app.agent(topic(full("facts"), maxsize=32), name="correlate", concurrency=1)(app.correlate.run)
 
     @app.timer(interval=TICK_S, name="progress")  # type: ignore[untyped-decorator]

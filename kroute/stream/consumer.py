@@ -1,4 +1,4 @@
-"""Faust's consumer, with four things kroute needs at the fetch.
+"""Faust's consumer, with five things kroute needs at the fetch.
 
 - From the revocation until Faust has sought the start of each partition, only changelogs are fetched. Faust itself
   begins before it seeks, and then clears its queues: records in between would be lost, without a trace (measured).
@@ -7,18 +7,32 @@
   no record (transaction markers, compaction).
 - A fetch waits 100 ms for data, not 1.5 s: a partition that was just drained is only asked for again when the fetch
   under way is over, and that one waits on partitions where nothing comes (a backlog was read twice as fast, measured).
+- What a fetch gives of one input partition goes through Faust as one message, a ``Batch``: Faust takes about 0.1 ms of
+  processor time for each message, whatever its size.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import faust
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
+from faust.types.tuples import ConsumerMessage
 
 FETCH_WAIT_MS = 100
+
+
+class Batch(ConsumerMessage):
+    """Consecutive records of one input partition as one message: its offset is that of the last, ``records`` are all."""
+
+    records: Sequence[Any]
+
+
+class _Records(list[Any]):
+    """The records of a batch on their way through Faust's scheduler, where they are one record."""
 
 
 class QuickFetchThread(AIOKafkaConsumerThread):
@@ -32,6 +46,7 @@ class QuickFetchThread(AIOKafkaConsumerThread):
 
 class HoldingConsumer(Consumer):
     """``held``: topics not fetched now. ``handed``: offset after the last record handed out. ``fetches``: how many ended.
+    ``batched``: topics whose records come as ``Batch``.
 
     ``handed`` outlives rebalances: too high only delays what is told, too low would tell of records still to come.
     """
@@ -41,6 +56,7 @@ class HoldingConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.held: frozenset[str] = frozenset()
+        self.batched: frozenset[str] = frozenset()
         self.handed: dict[TP, int] = {}
         self.fetches = 0
         self._flows = False
@@ -75,7 +91,18 @@ class HoldingConsumer(Consumer):
             if batch:
                 self.handed[TP(tp.topic, tp.partition)] = batch[-1].offset + 1
         self.fetches += 1
-        return records
+        return {tp: [_Records(batch)] if batch and tp.topic in self.batched else batch for tp, batch in (records or {}).items()}
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        if not isinstance(record, _Records):
+            return super()._to_message(tp, record)
+        last = record[-1]
+        message = Batch(
+            tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type, None, None, b"", None, -1, 0, tp,
+            generation_id=self.app.consumer_generation_id,
+        )  # fmt: skip
+        message.records = record
+        return message
 
 
 class HoldingTransport(Transport):

@@ -1,7 +1,8 @@
 """Facts are applied in units of work, each committed as a group: journal, rows, alerts, in that order.
 
 A unit is one record of facts; where a backlog waits, some consecutive records, so that a row which changes in each is
-written once. What the engine gives does not depend on that: it takes one record a step.
+written once. What the engine gives does not depend on that: it takes one record a step. While a unit is being written
+the engine goes on with the next, which is written when the first is durable: nothing is ever written out of order.
 
 The position lives in the journal. At recovery the newest journal unit is written once more, and reading begins at
 its offset + 1. Any other offset, and any failed write, ends the process: starting again is the one recovery path.
@@ -14,7 +15,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import faust
 import msgspec
@@ -68,11 +69,25 @@ class EngineLike(Protocol):
 
 
 class Held:
-    """A facts partition this worker owns: its state, and the newest durable offset (-1: none)."""
+    """A facts partition this worker owns: its state, and the newest durable offset (-1: none).
+
+    ``applied``: newest offset that the state holds, at most one unit ahead; ``writing``: that unit, being made durable.
+    """
 
     def __init__(self, state: State, offset: int) -> None:
         self.state = state
-        self.offset = offset
+        self.offset = self.applied = offset
+        self.writing: asyncio.Task[None] | None = None
+
+
+class Unit(NamedTuple):
+    """Effects of consecutive records of one partition, the first and last of which have these offsets."""
+
+    first: int
+    offset: int
+    facts: int
+    rows: dict[tuple[str, str], bytes | None]
+    alerts: list[Alert]
 
 
 class Correlate:
@@ -115,22 +130,22 @@ class Correlate:
             await self.flow.through(partial(self._unit, messages))
 
     async def _unit(self, messages: Sequence[Any]) -> None:
-        """Apply consecutive records of one partition and make their effects durable together."""
+        """Apply consecutive records of one partition; their effects are then made durable together."""
         # What was read before a rebalance is read again, by whoever owns the partition now.
         messages = [m for m in messages if m.generation_id == self._app.consumer_generation_id]
         if not messages:
             return
         p = messages[0].partition
         held = self.held.get(p)
-        expected = None if held is None else held.offset + 1
-        self._watchdog.begin(p)
+        self._watchdog.begin(p, messages[0].offset)
         rows: dict[tuple[str, str], bytes | None] = {}
         alerts: list[Alert] = []
-        offset = facts = 0
+        facts = offset = 0
         try:
             for m in messages:
                 offset = m.offset
-                if held is None or offset != expected:
+                if held is None or offset != held.applied + 1:
+                    expected = None if held is None else held.applied + 1
                     die(f"{self.topic}[{p}] gave offset {offset}, expected {expected}: starting again from the journal")
                 began = time.perf_counter()
                 envelope = self._envelope(p, offset, m.value)
@@ -138,22 +153,32 @@ class Correlate:
                 rows.update(effects.rows)
                 alerts += effects.alerts
                 facts += len(envelope.facts)
-                expected = offset + 1
+                held.applied = offset
                 metrics.STEP.observe(time.perf_counter() - began)
                 await asyncio.sleep(0)  # a step takes a while; ingest and /health shall not wait for all
-            began = time.perf_counter()
-            await self._write_journal(p, offset, rows, alerts)
-            await self._write_effects(p, offset, rows, alerts)
         except Exception as e:  # whatever it is, nothing more may be written
             die(f"{self.topic}[{p}] offset {offset} could not be applied: {e!r}", error=e)
         assert held is not None
-        held.offset = offset
-        self._watchdog.end(p)
+        if held.writing is not None:
+            await held.writing
+        unit = Unit(messages[0].offset, offset, facts, rows, alerts)
+        held.writing = self.flow.also(self._write(p, held, unit))
+
+    async def _write(self, p: int, held: Held, unit: Unit) -> None:
+        """Make a unit durable."""
+        began = time.perf_counter()
+        try:
+            await self._write_journal(p, unit.offset, unit.rows, unit.alerts)
+            await self._write_effects(p, unit.offset, unit.rows, unit.alerts)
+        except Exception as e:
+            die(f"{self.topic}[{p}] offset {unit.offset} could not be written: {e!r}", error=e)
+        held.offset = unit.offset
+        self._watchdog.end(p, unit.first)
         partition = str(p)
         metrics.COMMIT.observe(time.perf_counter() - began)
         metrics.UNITS.labels(partition).inc()
-        metrics.FACTS.labels(partition).inc(facts)
-        metrics.OFFSET.labels(partition).set(offset)
+        metrics.FACTS.labels(partition).inc(unit.facts)
+        metrics.OFFSET.labels(partition).set(unit.offset)
 
     def _envelope(self, p: int, offset: int, value: bytes | None) -> Envelope:
         try:
@@ -231,7 +256,7 @@ class Correlate:
             unit = journal.decode(dict(self._tables.by_name["journal"].stored(p)))
             offset = -1 if unit is None else unit.offset
             held = self.held.get(p)
-            if held is None or held.offset != offset:
+            if held is None or not held.offset == held.applied == offset:
                 if unit is not None:
                     await self._write_effects(p, offset, unit.rows, unit.alerts)
                 held = self.held[p] = Held(self._load(p), offset)
@@ -282,4 +307,4 @@ class Correlate:
                 f"or stop all workers and delete the changelogs to begin with empty state"
             )
         log.warning("%s; going on from %d", problem, earliest)
-        held.offset = earliest - 1
+        held.offset = held.applied = earliest - 1

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -45,6 +45,17 @@ class Flow:
             await asyncio.wait([task])
             raise
         finally:
-            self._n -= 1
-            if self._n == 0:
-                self._idle.set()
+            self._ended()
+
+    def also(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """From within work that passed the gate: more work that goes on beside it, and that closing waits for too."""
+        assert self._n > 0, "only work in flight may go on"
+        self._n += 1
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(lambda _: self._ended())
+        return task
+
+    def _ended(self) -> None:
+        self._n -= 1
+        if self._n == 0:
+            self._idle.set()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from faust.types import TP
 from kroute.errors import BadMessage
 from kroute.settings import Settings
 from kroute.stream import metrics
+from kroute.stream.consumer import Batch
 from kroute.stream.flow import Flow
 from kroute.stream.forward import Forwarder, Record, dead_letter, envelopes, progress
 from kroute.stream.placement import Placement
@@ -28,7 +30,8 @@ from kroute.stream.process import die
 log = logging.getLogger(__name__)
 APPEND_TIME = 1
 """Kafka's timestamp type of a topic with LogAppendTime."""
-TAKE = 500
+TAKE = 8
+"""Batches of one fetch and partition that are forwarded together; a fetch gives at most 500 records in all."""
 WITHIN_S = 0.05
 
 
@@ -91,38 +94,40 @@ class Ingest:
         async for events in stream.take_events(TAKE, within=WITHIN_S):
             await self.flow.through(partial(self._batch, [e.message for e in events]))
 
-    async def _batch(self, messages: Sequence[Any]) -> None:
+    async def _batch(self, batches: Sequence[Batch]) -> None:
         generation = self._app.consumer_generation_id
         # What was read before a rebalance is read again, by whoever owns the partition now.
-        messages = [m for m in messages if m.generation_id == generation]
+        batches = [b for b in batches if b.generation_id == generation]
         try:
-            await self._forward(messages)
+            await self._forward([r for b in batches for r in b.records])
         except Exception as e:
             die(f"input records could not be forwarded to {self._facts}: {e!r}", error=e)
-        for m in messages:
-            tp = TP(m.topic, m.partition)
-            self.positions[tp] = m.offset + 1
-            if m.timestamp_type == APPEND_TIME:
-                self.reached[tp] = max(self.reached.get(tp, 0), self._append_ms(m))
+        for b in batches:
+            tp = TP(b.topic, b.partition)
+            self.positions[tp] = b.offset + 1
+            times = [r.timestamp for r in b.records if r.timestamp_type == APPEND_TIME]
+            if times:
+                self.reached[tp] = max(self.reached.get(tp, 0), *times)
 
-    def _append_ms(self, m: Any) -> int:
+    def _append_ms(self, r: Any) -> int:
         """Append time (epoch ms). Where somebody made the topic with producers' times, the time it is read instead."""
-        now = None if m.timestamp_type == APPEND_TIME else self.clock.now_ms(time.monotonic())
-        return round(m.timestamp * 1000) if now is None else now
+        now = None if r.timestamp_type == APPEND_TIME else self.clock.now_ms(time.monotonic())
+        return int(r.timestamp) if now is None else now
 
-    async def _forward(self, messages: Sequence[Any]) -> None:
+    async def _forward(self, records: Sequence[Any]) -> None:
         by_partition: dict[int, list[bytes]] = {p: [] for p in self._partitions}
         letters: list[bytes] = []
-        for m in messages:
-            record = Record(m.topic, m.partition, m.offset, self._append_ms(m), m.key, m.value)
+        forwarded: Counter[str] = Counter()
+        for r in records:
+            record = Record(r.topic, r.partition, r.offset, self._append_ms(r), r.key, r.value)
             try:
                 addressed = self._forwarder.forward(record)
             except BadMessage as e:
                 letters.append(dead_letter(record, e, int(time.time() * 1000)))
-                metrics.REJECTED.labels(m.topic, e.reason).inc()
+                metrics.REJECTED.labels(r.topic, e.reason).inc()
                 continue
             if addressed is None:
-                metrics.OWN.labels(m.topic).inc()
+                metrics.OWN.labels(r.topic).inc()
                 continue
             if addressed.domain is None:
                 targets: Iterable[int] = self._partitions
@@ -131,8 +136,10 @@ class Ingest:
                 targets = (await self.placement.place(addressed.domain) if p is None else p,)
             for p in targets:
                 by_partition[p].append(addressed.fact)
-            metrics.FORWARDED.labels(m.topic).inc()
+            forwarded[r.topic] += 1
         await self._send(by_partition, letters)
+        for topic, n in forwarded.items():
+            metrics.FORWARDED.labels(topic).inc(n)
 
     async def _send(self, by_partition: dict[int, list[bytes]], letters: Sequence[bytes] = ()) -> None:
         await self._produce(

@@ -47,7 +47,11 @@ class FaustFigures(Collector):
     def collect(self) -> Iterator[Metric]:
         """One family per figure."""
         monitor: Any = self._app.monitor
-        yield CounterMetricFamily("faust_messages_received", "Records received by the consumer", monitor.messages_received_total)
+        yield CounterMetricFamily(
+            "faust_messages_received",
+            "Messages handed to agents; what one fetch gives of an input partition is one",
+            monitor.messages_received_total,
+        )
         yield CounterMetricFamily("faust_messages_sent", "Records sent through Faust topics", monitor.messages_sent)
         yield CounterMetricFamily("faust_send_errors", "Sends through Faust topics that failed", monitor.send_errors)
         yield CounterMetricFamily("faust_rebalances", "Rebalances since start", self._app.rebalancing_count)

@@ -48,7 +48,7 @@ class Watchdog:
         self.limit_s = limit_s
         self._period_s = period_s
         self._seen = clock_s()
-        self._units: dict[int, float] = {}
+        self._units: dict[tuple[int, int], float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
@@ -61,13 +61,13 @@ class Watchdog:
         """Stop looking; for a clean stop."""
         self._stop.set()
 
-    def begin(self, partition: int) -> None:
-        """A unit of work begins."""
-        self._units[partition] = clock_s()
+    def begin(self, partition: int, offset: int) -> None:
+        """A unit of work begins, with the record at this offset."""
+        self._units[partition, offset] = clock_s()
 
-    def end(self, partition: int) -> None:
+    def end(self, partition: int, offset: int) -> None:
         """The unit of work is durable."""
-        self._units.pop(partition, None)
+        self._units.pop((partition, offset), None)
 
     def overdue(self, now: float) -> str | None:
         """Why the process must end at ``now``; None where it may go on."""

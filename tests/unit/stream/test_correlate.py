@@ -31,6 +31,8 @@ class World:
         self.log: list[tuple[str, str]] = []
         self.stored: dict[str, dict[int, dict[str, bytes]]] = {}
         self.fail_at: str | None = None
+        self.may_write = asyncio.Event()
+        self.may_write.set()
         self.committed: dict[TP, int] = {}
         self.earliest = 0
         self.end = 100
@@ -49,11 +51,13 @@ class World:
         self.correlate = Correlate(
             app, Settings(), FakeEngine(), self, Watchdog(5), accept_gap=accept_gap  # type: ignore[arg-type]
         )  # fmt: skip
+        self.correlate.flow.open()
 
     def _rows(self, table: str, p: int) -> dict[str, bytes]:
         return self.stored.setdefault(table, {}).setdefault(p, {})
 
     async def write(self, p: int, offset: int, rows: Iterable[tuple[str, str, bytes | None]]) -> None:
+        await self.may_write.wait()
         for table, key, value in rows:
             if self.fail_at == table:
                 raise OSError(f"{table} was not written")
@@ -85,7 +89,16 @@ class World:
         raise Died(message)
 
     async def unit(self, *offsets: int) -> None:
-        await self.correlate._unit([self.message(o) for o in offsets])
+        await self.apply([self.message(o) for o in offsets])
+        await self.written()
+
+    async def apply(self, messages: list[Any]) -> None:
+        await self.correlate.flow.through(lambda: self.correlate._unit(messages))
+
+    async def written(self) -> None:
+        writing = self.correlate.held[0].writing
+        if writing is not None:
+            await writing
 
     def message(self, offset: int, messages: int = 3) -> Any:
         facts = [
@@ -142,14 +155,14 @@ async def test_a_record_read_before_a_rebalance_is_left_to_the_new_owner(monkeyp
     world = World(monkeypatch)
     await world.correlate.recover()
     message = SimpleNamespace(partition=0, offset=0, generation_id=0, value=b"{}")
-    await world.correlate._unit([message])
+    await world.apply([message])
     assert world.log == []
 
 
 async def test_a_record_that_is_no_envelope_is_passed_over_and_the_position_moves_on(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
     await world.correlate.recover()
-    await world.correlate._unit([SimpleNamespace(partition=0, offset=0, generation_id=1, value=b"\xff")])
+    await world.apply([SimpleNamespace(partition=0, offset=0, generation_id=1, value=b"\xff")])
     await world.unit(1)
     unit = journal.decode(world.stored["journal"][0])
     assert unit is not None
@@ -204,6 +217,32 @@ async def test_several_records_in_one_unit_leave_what_they_leave_one_by_one(monk
     unit = journal.decode(grouped.stored["journal"][0])
     assert unit is not None
     assert (unit.offset, len(unit.alerts)) == (4, 4)
+
+
+async def test_the_next_unit_is_applied_while_one_is_written_and_written_when_that_is_durable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    held = world.correlate.held[0]
+    world.may_write.clear()
+    await world.apply([world.message(0)])
+    second = asyncio.create_task(world.apply([world.message(1)]))
+    third = asyncio.create_task(world.apply([world.message(3)]))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert held.applied == 1
+    assert (held.offset, world.log) == (-1, [])
+    with pytest.raises(Died, match="gave offset 3, expected 2"):
+        await third
+    closing = asyncio.create_task(world.correlate.flow.close())
+    await asyncio.sleep(0)
+    assert not closing.done(), "partitions are given away when all is written"
+    world.may_write.set()
+    await second
+    await closing
+    unit = [("journal", "journal"), ("entities", "seen|s|0"), ("consumer_lag", "g"), ("routed-alerts", "g")]
+    assert (held.offset, world.log) == (1, unit * 2)
 
 
 async def test_a_gap_inside_a_unit_ends_the_process_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,10 +30,12 @@ def test_a_process_that_stood_still_is_overdue_even_when_idle(clock: list[float]
 
 def test_a_unit_of_work_that_takes_too_long_is_overdue_and_a_finished_one_is_not(clock: list[float]) -> None:
     dog = Watchdog(5)
-    dog.begin(3)
+    dog.begin(3, 70)
+    clock[0] = 103.0
+    dog.begin(3, 75)  # the next of the same partition, while the first is being written
     clock[0] = dog._seen = 106.0
     assert "one unit of work takes 6.0 s" in (dog.overdue(106) or "")
-    dog.end(3)
+    dog.end(3, 70)
     assert dog.overdue(106) is None
 
 

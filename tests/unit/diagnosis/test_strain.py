@@ -1,0 +1,67 @@
+"""D10: what load and waiting pass on belongs to the trouble it hangs on, and buys no cause."""
+
+from __future__ import annotations
+
+from kroute.diagnosis.evidence import Evidence
+from tests.unit.diagnosis.town import Town
+from tests.unit.diagnosis.world import T0, World
+
+
+def troubled(w: Town) -> None:
+    """Broker 1 is out of threads, and what it leads waits for it."""
+    w.ill("broker/1", "handler-idle-low", "request-queue-high", "latency-high")
+    w.ill("group/g1", "lag-growing")
+    w.ill("group/g7", "lag-growing")
+
+
+def test_a_load_symptom_of_a_neighbour_is_no_second_incident() -> None:
+    w = Town()
+    troubled(w)
+    w.ill("broker/2", "handler-idle-low", "request-queue-high", ago=300_000)
+    w.ill("topic/t1", "partition-hot", ago=300_000)
+    found = w.found()
+    assert list(found) == [("broker-saturation", "broker/1")]
+    told = {(str(e), kind) for e, kind in found["broker-saturation", "broker/1"].explains}
+    assert {("broker/2", "handler-idle-low"), ("topic/t1", "partition-hot")} <= told
+
+
+def test_what_began_before_the_cause_is_not_its_effect() -> None:
+    w = Town()
+    troubled(w)
+    w.ill("broker/2", "handler-idle-low", "request-queue-high", "latency-high", ago=1_800_000)
+    assert ("broker-saturation", "broker/2") in w.found()
+
+
+def test_what_names_its_own_cause_is_not_passed_on() -> None:
+    w = Town()
+    troubled(w)
+    w.ill("group/g1", "lag-growing", "offset-skipped", ago=300_000)
+    assert ("records-skipped", "group/g1") in w.found()
+
+
+def test_a_symptom_out_of_reach_is_left_alone() -> None:
+    w = Town()
+    troubled(w)
+    w.ill("group/g4", "lag-growing", ago=300_000)  # read from brokers 4 and 5, coordinated by 3
+    assert ("slow-consumer", "group/g4") in w.found()
+
+
+def test_strays_alone_buy_no_cause() -> None:
+    """One weak symptom of a broker and strays of its groups: the strays do not pay for the broker's trouble."""
+    w = World()
+    w.group("a", leaders=(1,))
+    w.see("broker/1", "cpu-high")
+    w.see("group/a", "rebalancing", "member-churn")
+    assert not [c for c, _ in w.causes() if c in ("broker-saturation", "broker-memory")]
+
+
+def test_an_episode_begins_with_its_first_symptom() -> None:
+    """A broker that comes and goes has not begun anew: what came between is its effect."""
+    w = Town()
+    w.see("broker/1", "broker-gone", "replica-behind", since=T0 - 60_000)
+    w.see("cluster/prod", "under-replicated", since=T0 - 580_000)
+    gone = next(s for (e, k), s in w.board.active.items() if k == "broker-gone")
+    before = {(gone.entity, "broker-gone"): type(gone)(
+        kind="broker-gone", entity=gone.entity, since_ms=T0 - 600_000, last_ms=T0 - 300_000, why="gone before")}  # fmt: skip
+    evidence = Evidence(w.board, w.estate, before, w.changes, w.now)
+    assert evidence.shown[gone.entity].symptoms["broker-gone"].since_ms == T0 - 600_000

@@ -7,7 +7,7 @@ D3  before onset + ``within`` an expected symptom is not observed yet
 D4  an expectation over many entities is one term: its members are covered where they show it, and a pattern that is
     not there counts against, down to −4 nats; one entity alone is no pattern
 D5  a contradiction that is active counts against, clamped to −4 nats
-D6  an effect older than its supposed cause by over a poll is covered with a fifth of its p
+D6  an effect older than its supposed cause by over two polls is covered with a fifth of its p
 D7  a cause with required symptoms is considered only while one of them was seen; where none was observed at all it
     cannot be told, and the signals it needs are missing
 D8  a declared change near the onset counts for a cause that follows such changes
@@ -30,6 +30,8 @@ from kroute.signals.model import DEFAULT_INTERVAL_MS, Symptom
 CHANGE_BEFORE_MS = 30 * 60_000
 CHANGE_AFTER_MS = 2 * 60_000
 OLDER_EFFECT = 0.2
+OLDER_MS = 5 * DEFAULT_INTERVAL_MS // 2
+"""Onsets are known to a poll on either side: some rules say when it was last well, others when it was first bad."""
 COVER_QUANTIFIED = 0.995
 """A quantified term's p belongs to the pattern; its members are covered almost surely, else a second global cause
 would earn its keep on what the first left of each of them."""
@@ -140,7 +142,7 @@ def _onset(seen: list[tuple[Term, Hits]], root: Entity, evidence: Evidence) -> i
 def _cover(out: Candidate, term: Term, hits: Hits, onset: int, p: float, evidence: Evidence) -> None:
     cover, family, kind = out.cover, term.family, term.kind
     for e, s in hits:
-        mine = p * OLDER_EFFECT if s.since_ms < onset - DEFAULT_INTERVAL_MS and e != out.root else p  # D6
+        mine = p * OLDER_EFFECT if s.since_ms < onset - OLDER_MS and e != out.root else p  # D6
         u = evidence.shown[e].units[family]
         if mine > cover.get(u, 0.0):
             cover[u] = mine

@@ -15,16 +15,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import fsum
 
 from kroute.contracts.common import Entity
-from kroute.diagnosis.candidate import Candidate
+from kroute.diagnosis.candidate import OLDER_MS, Candidate
 from kroute.diagnosis.evidence import FAMILY, Evidence, Unit
 from kroute.diagnosis.paths import Walker
-from kroute.signals.model import DEFAULT_INTERVAL_MS
 
-LIKELY = 0.7
+LIKELY = 0.9
 PASSED_ON = frozenset({
     "lag", "pace", "skew", "rebalance", "membership", "locality", "produce", "retries", "queue", "threads", "latency", "errors",
     "traffic", "cpu", "storage", "replication", "replication-traffic", "leadership", "quorum", "liveness", "availability",
-    "probe", "source", "cache", "upload", "worker-rebalance", "assignment", "connections", "memory", "dominance",
+    "probe", "source", "cache", "upload", "worker-rebalance", "assignment", "connections", "memory", "gc", "dominance",
 })  # fmt: skip
 """Families of symptoms that one overloaded or waiting part makes in its neighbours. What names its own cause (a failed task,
 a jump of offsets, a throttle, a denial, an open transaction) is not passed on."""
@@ -44,7 +43,7 @@ def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) 
         for e in _at(c, evidence, walker):
             shown = evidence.shown[e]
             for kind in sorted(shown.symptoms):
-                if FAMILY[kind] not in PASSED_ON or shown.symptoms[kind].since_ms < c.onset - DEFAULT_INTERVAL_MS:
+                if FAMILY[kind] not in PASSED_ON or shown.symptoms[kind].since_ms < c.onset - OLDER_MS:
                     continue
                 u = shown.units[FAMILY[kind]]
                 c.cover[u] = max(LIKELY, c.cover.get(u, 0.0))

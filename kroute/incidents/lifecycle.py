@@ -3,7 +3,7 @@
 Rules, as numbered in the tests:
 I1  a new hypothesis settles before anybody is told; at once when an objective is breached and confidence is high
 I2  a hypothesis that vanishes while settling was never an incident
-I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely
+I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely, while recovering never
 I4  what another incident explains now moves there; an incident left with nothing is merged, the older id stays
 I5  root clear: recovering; what remains stays its own while it shrinks, and is judged anew when it stalls, by whatever
     explains it then; what nothing explains is let go
@@ -177,6 +177,9 @@ class Lifecycle:
         if inc.phase == "settling":
             self._adopt(inc, h)
             return
+        if inc.phase == "recovering" and not inc.released:
+            inc.pending = None
+            return  # what clears first says nothing of what it was
         now_held = next((r.confidence for r in h.rivals if (r.cause, r.root) == (inc.cause, inc.root)), 0.0)
         gap = math.log(h.confidence / now_held) if now_held > 0 else REVISE_NATS
         if gap < REVISE_NATS:
@@ -239,10 +242,13 @@ class Lifecycle:
         return tuple(sorted(kept)[:MAX_AFFECTED])
 
     def _own(self, inc: Incident) -> dict[tuple[Entity, str], None]:
-        """The symptoms of the root that stand for the cause: those it mostly shows there, else all of the root."""
+        """The symptoms that stand for the cause: those it mostly shows at its root, else all of the root, else those that
+        define it wherever they are (a rack has no symptoms of its own)."""
+        expects = self._catalogue.by_id[inc.cause].expects
         at_root = dict.fromkeys(s for s in inc.evidence if s[0] == inc.root)
-        told = {t.kind for t in self._catalogue.by_id[inc.cause].expects if not t.steps and (t.required or t.p >= OWN)}
-        return {s: None for s in at_root if s[1] in told} or at_root
+        told = {t.kind for t in expects if not t.steps and (t.required or t.p >= OWN)}
+        defining = {t.kind for t in expects if t.required}
+        return {s: None for s in at_root if s[1] in told} or at_root or {s: None for s in inc.evidence if s[1] in defining}
 
     # -- phases ----------------------------------------------------------------------------------------------
 

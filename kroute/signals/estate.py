@@ -28,6 +28,7 @@ RELATIONS: dict[str, str] = {
     "group": "connector",              # sink connector → its group;          group → connector
     "connector-topics": "topic-connectors",
     "rack": "brokers",                 # broker → rack;                       rack → brokers
+    "probed-rack": "probes",           # source (a probe) → the rack it runs in; rack → sources
     "cluster": "members",              # any entity → its cluster (virtual);  cluster → its entities
     "principal-topics": "topic-principals",
     "principal-groups": "group-principals",
@@ -229,6 +230,9 @@ class Estate:
             self._keep(e)
             if s.rack:
                 self._edges(e, "rack", [Entity("rack", m.cluster, s.rack)], m.observed_at_ms)
+        if s.kind == "probe" and s.rack:
+            probe = Entity("source", m.cluster, f"broker-metrics/probe/{s.id}")
+            self._edges(probe, "probed-rack", [Entity("rack", m.cluster, s.rack)], m.observed_at_ms)
 
     def connect_system(self, connector: Entity, system: str) -> None:
         """A connector's outside system, from its status or its ownership row."""

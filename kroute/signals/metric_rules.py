@@ -81,6 +81,10 @@ class View(Protocol):
         """The feature over the last polls; empty when the newest poll did not have it."""
         ...
 
+    def newest(self, name: str) -> float | None:
+        """The newest value summed over all sources; None where none has the feature."""
+        ...
+
     def depth(self, name: str) -> int:
         """Polls that every source with the feature has: further back a sum lacks some of them."""
         ...

@@ -84,20 +84,28 @@ def _apart(kind: str, view: View, times: float) -> Finding | None:
 def dominates(view: View) -> Finding | None:
     """M40: over half of bytes, requests or connections for two polls, and twice its own usual. Where that is not known
     yet, twice the least that was seen before: who has always had most of the traffic is no trouble."""
-    principals = view.series("total:principals", False)
     judged = False
+    count = view.newest("total:principals")
+    if count is None or count < 2:
+        return None
     for name, label, unit, floor in (
         ("in", "bytes in", "B/s", 1e6),
         ("out", "bytes out", "B/s", 1e6),
         ("requests", "requests", "/s", 100.0),
         ("connections", "connections", "", 100.0),
     ):
+        now, of = view.newest(name), view.newest(f"total:{name}")
+        if now is None or of is None or view.unheard(name):
+            continue  # a sum over fewer brokers than before compares with nothing
+        if now <= DOMINANT_SHARE * of:
+            judged = True
+            continue
         mine, total = view.series(name, True), view.series(f"total:{name}", True)
+        if not mine or not total:
+            continue
+        judged = True
         depth = view.depth(name)
         mine, total = mine[-depth:], total[-depth:]
-        if not mine or not total or not principals or principals[-1][1] < 2 or view.unheard(name):
-            continue  # a sum over fewer brokers than before compares with nothing
-        judged = True
         base = view.base(name, True, False)
         old = view.symptom("dominates")
         if old is not None and old.detail.get("feature") == name and "usual" in old.detail:

@@ -38,6 +38,14 @@ class Poll:
     got: int
     interval_ms: int
     values: Values
+    _totals: dict[str, float] | None = None
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """Sums over all principals, and what labelled signals the poll told of: the values of its pseudo entity ``source``."""
+        if self._totals is None:
+            self._totals = next((v for e, v in self.values.items() if e.kind == "source"), {})
+        return self._totals
 
 
 @dataclass(slots=True)
@@ -138,6 +146,7 @@ class RingStore:
             if same.got >> part & 1:
                 return []
             same.got |= 1 << part
+            same._totals = None
             for entity, features in values.items():
                 mine = same.values.setdefault(entity, {})
                 for name, value in features.items():

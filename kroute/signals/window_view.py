@@ -48,6 +48,10 @@ class EntityView:
             out.append((max(at for at, _ in there), value))
         return out[::-1]
 
+    def newest(self, name: str) -> float | None:
+        values = [v for _, r in self.sources if r.newest is not None and (v := self._value(r.newest, name)) is not None]
+        return math.fsum(values) if values else None
+
     def depth(self, name: str) -> int:
         return min((len(self._of(r, name)) for r in self._with(name)), default=0)
 
@@ -112,13 +116,12 @@ class EntityView:
 
     def _value(self, poll: Poll, name: str) -> float | None:
         if name.startswith("total:"):
-            totals = next((v for e, v in poll.values.items() if e.kind == "source"), {})
             name = name[6:]
-            return totals.get(name if name == "principals" else f"principal:{name}")
-        value = poll.values.get(self.entity, {}).get(name)
+            return poll.totals.get(name if name == "principals" else f"principal:{name}")
+        of = poll.values.get(self.entity)
+        value = None if of is None else of.get(name)
         if value is None and self.entity.kind in LABELLED:
-            totals = next((v for e, v in poll.values.items() if e.kind == "source"), {})
-            return 0.0 if f"{self.entity.kind}:{name}" in totals else None
+            return 0.0 if f"{self.entity.kind}:{name}" in poll.totals else None
         return value
 
 

@@ -312,7 +312,7 @@ def test_what_is_merely_unusual_buys_nothing(sight: tuple[tuple[str, tuple[str, 
 
 def test_members_come_and_go_while_a_deployment_runs_and_nothing_is_wrong() -> None:
     w = Town()
-    w.declare("deploy", "group/g1", at=w.now - 120_000)
+    w.declare("deploy", "group/g1", at=w.now - 660_000, ends=w.now)
     w.ill("group/g1", "rebalancing", "member-churn")
     assert w.causes() == []
     w.ill("group/g1", "lag-growing", "commits-slow")

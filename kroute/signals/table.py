@@ -105,7 +105,7 @@ KINDS: tuple[K, ...] = (
     # Telemetry itself.
     K("signals-missing", "source", TELEMETRY, "telemetry", 0.0002, 0.05, "S1", (), "a source that was heard is silent or says up: false"),
     # Access.
-    K("class-violation", "topic", ACCESS, "access", 1e-5, 0.05, "A1", ("acls",), "read from outside the classes its owner allows"),
+    K("class-violation", "topic", ACCESS, "access", 1e-5, 0.05, "A1", ("members",), "read from outside the classes its owner allows"),
     K("access-denied", "principal", ACCESS, "authorization", 0.0005, 0.10, "A2", ("denials",), "denied requests"),
 )  # fmt: skip
 

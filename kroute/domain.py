@@ -20,6 +20,8 @@ from kroute.routing.router import Router
 from kroute.signals.access import AccessWindows
 from kroute.signals.board import Board
 from kroute.signals.changes import Changes
+from kroute.signals.classes import HEAD as CLASSES
+from kroute.signals.classes import ClassReaders
 from kroute.signals.connect import ConnectWindows
 from kroute.signals.estate import Estate
 from kroute.signals.lag import LagWindows
@@ -50,6 +52,7 @@ class Domain:
         self.placement = PlacementWindows(self.estate, self.board, rows, knowledge)
         self.telemetry = TelemetryWindows(self.estate, self.board, rows, knowledge)
         self.access = AccessWindows(self.estate, self.board, rows, knowledge)
+        self.classes = ClassReaders(self.board, rows, knowledge)
         self.lifecycle = Lifecycle(name, rows, self.board, self.estate, catalogue)
         self.router = Router(name, rows, ownership, policy, controls, changes, catalogue.causes, self.estate, self.lag)
 
@@ -76,6 +79,8 @@ class Domain:
             self.telemetry.load(table, key, value)
         elif table == "entities" and head == "acc":
             self.access.load(table, key, value)
+        elif table == "entities" and head == CLASSES:
+            self.classes.load(key, value)
         elif table == "entities":
             self.board.load(value)
 
@@ -97,6 +102,7 @@ class Domain:
             if new:
                 self._connect(group)
             self.lag.observe(src, m, now_ms)
+            self.classes.observe(src, m, now_ms)
         elif isinstance(m, BrokerMetrics):
             self.estate.observe_metrics(m)
             self.metrics.observe(src, m, now_ms)

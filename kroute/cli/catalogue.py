@@ -25,6 +25,7 @@ ROLES: dict[OwnerRole, str] = {
     "governance": "governance",
     "network": "network team",
     "principal": "owner of the principal",
+    "reader": "owner of the groups that read it",
 }
 REVIEWS = {
     "auto": "may be automated where all is proved",

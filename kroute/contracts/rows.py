@@ -59,7 +59,7 @@ class Ownership(Versioned, frozen=True, kw_only=True):
     customer_function: Text | None = None
     stateless: bool | None = None
     principals: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
     # cluster
     governance: Team | None = None
     network: Team | None = None

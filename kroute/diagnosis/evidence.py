@@ -25,6 +25,12 @@ FAMILY = {k: row.family for k, row in BY_KIND.items()}
 LEAK = {k: row.leak for k, row in BY_KIND.items()}
 REPORTER = {k: row.reporter for k, row in BY_KIND.items()}
 NOTHING: frozenset[str] = frozenset()
+EXPECTED = {"rebalance": ("deploy", "scale", "config", "maintenance")}
+"""Family of symptoms → kinds of declared changes that bring them when all goes well: members go and come."""
+EXPECTED_LEAK = 0.5
+OPEN_ENDED_MS = 60_000
+AFTERMATH_MS = 120_000
+"""Rules look back over some polls, so what a change brought is seen for a while after it."""
 
 
 class Unit(NamedTuple):
@@ -85,11 +91,17 @@ class Evidence:
                 kinds_seen.update(dict.fromkeys(kinds))
             numbers = {}
             for family, of_family, leak in shape:
+                usual = family in EXPECTED and self._expected(e, EXPECTED[family])
                 numbers[family] = len(self.units)
-                self.units.append(Unit(e, of_family, leak))
+                self.units.append(Unit(e, of_family, EXPECTED_LEAK if usual else leak))
             self.shown[e] = Shown(symptoms, numbers)
         self.active_kinds = kinds_seen
         self._contradicting: dict[str, tuple[Term, ...]] = {}
+
+    def _expected(self, e: Entity, kinds: tuple[str, ...]) -> bool:
+        """True while a declared change is under way, or was so lately, that brings such symptoms when all goes well."""
+        at = (e, *self._estate.related(e, "services"))
+        return any(self._declared.under_way(x, kinds, self.now_ms - AFTERMATH_MS, self.now_ms) for x in at)
 
     def symptom(self, entity: Entity, kind: str) -> Symptom | None:
         """The symptom when it is active, or was in a running episode."""
@@ -186,14 +198,21 @@ class _Declared:
             else:
                 self._literal.setdefault((c.target.kind, c.target.name), []).append(c)
 
-    def touches(self, entity: Entity, kinds: tuple[str, ...], from_ms: int, to_ms: int) -> bool:
+    def under_way(self, entity: Entity, kinds: tuple[str, ...], from_ms: int, to_ms: int) -> bool:
+        """As ``touches``, but one whose end was not told is taken to be a short one."""
+        return self.touches(entity, kinds, from_ms, to_ms, OPEN_ENDED_MS)
+
+    def touches(
+        self, entity: Entity, kinds: tuple[str, ...], from_ms: int, to_ms: int, open_ended_ms: int | None = None
+    ) -> bool:  # fmt: skip
         for some in (self._literal.get((entity.kind, entity.name), ()), self._wide):
             for c in some:
                 if (
                     c.kind in kinds
                     and c.cluster in ("*", entity.cluster)
                     and c.starts_at_ms <= to_ms
-                    and end_ms(c) >= from_ms
+                    and (end_ms(c) if c.ends_at_ms is not None or open_ended_ms is None else c.starts_at_ms + open_ended_ms)
+                    >= from_ms
                     and covers(c.target.kind, c.target.name, entity)
                 ):
                     return True

@@ -10,8 +10,8 @@ from kroute.contracts.common import Entity
 
 UNKNOWN = "unknown"
 
-OwnerRole = Literal["platform", "service", "connector", "system", "topic", "governance", "network", "principal"]
-"""Whose row answers: P, S, K, X, T, G, N of causes.md, and the owner of a principal."""
+OwnerRole = Literal["platform", "service", "connector", "system", "topic", "governance", "network", "principal", "reader"]
+"""Whose row answers: P, S, K, X, T, G, N of causes.md, the owner of a principal, and of the groups that a symptom names."""
 
 
 class Prior(Struct, frozen=True, forbid_unknown_fields=True):

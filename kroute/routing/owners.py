@@ -91,6 +91,8 @@ class Finder:
             return self._of_cluster(word, incident.root.cluster)
         if word == "service":
             return self._of_service(incident)
+        if word == "reader":
+            return self._of_groups(self._named(incident))
         for e in self._walk(word, incident):
             m = self._ownership.resolve(e.kind, e.cluster, e.name)
             if m is not None and m.row.owner:
@@ -137,7 +139,18 @@ class Finder:
             found = self._service_row(root.cluster, service) if service else None
             if found is not None:
                 return found
-        groups = self._walk("group", incident) or [e for e in incident.affected if e.kind == "group"]
+        return self._of_groups(self._walk("group", incident) or [e for e in incident.affected if e.kind == "group"])
+
+    @staticmethod
+    def _named(incident: Incident) -> list[Entity]:
+        """Groups that the evidence names in its detail (``groups``), in order."""
+        found: dict[Entity, None] = {}
+        for (e, _), evidence in sorted(incident.evidence.items()):
+            found.update({Entity("group", e.cluster, str(n)): None for n in evidence.symptom.detail.get("groups", ())})
+        return list(found)
+
+    def _of_groups(self, groups: list[Entity]) -> Found | None:
+        """The first of these groups whose service, or else whose own row, has an owner."""
         for g in groups:
             service = self._ownership.service_of(g, sink_connectors(self._estate, g))
             found = self._service_row(g.cluster, service) if service else None

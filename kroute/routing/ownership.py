@@ -13,6 +13,7 @@ import msgspec
 
 from kroute.contracts.common import Entity
 from kroute.contracts.rows import Ownership
+from kroute.routing.classes import Classes
 from kroute.routing.patterns import Pattern, pattern, split_key
 from kroute.signals.estate import Estate
 from kroute.signals.model import Rows
@@ -79,6 +80,7 @@ class OwnershipIndex:
         self._names: dict[tuple[str, str], _Bucket] = {}
         self._prefixes: dict[str, dict[int, dict[str, _Bucket]]] = {}
         self._lengths: dict[str, list[int]] = {}
+        self._classes = Classes()
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -156,6 +158,28 @@ class OwnershipIndex:
         """Period of a batch consumer: ``schedule`` of its row, seconds, ``"1h"`` or ``{"period_s": 3600}``."""
         m = self.resolve("group", cluster, group)
         return _period_s(m.row.schedule) if m is not None else None
+
+    def classed(self) -> bool:
+        """True when any topic's row states a data class."""
+        return self._classes.classed > 0
+
+    def data_class(self, cluster: str, topic: str) -> str | None:
+        """Data class of a topic, where its row states one."""
+        t = self.resolve("topic", cluster, topic)
+        return t.row.data_class or None if t is not None else None
+
+    def outside_class(
+        self, cluster: str, group: str, topic: str, principals: Iterable[str], connectors: Iterable[Entity] = ()
+    ) -> str | None:  # fmt: skip
+        """Why the group has no right to the topic's data class; None: it has, or rows do not state it."""
+        class_ = self.data_class(cluster, topic)
+        if class_ is None:
+            return None
+        service = self.service_of(Entity("group", cluster, group), connectors)
+        s = self.resolve("service", cluster, service) if service else None
+        if s is not None and s.row.classes is not None:
+            return None if class_ in s.row.classes else f"service {service} does not read class {class_}"
+        return self._classes.stranger(self._by_key, cluster, principals, class_) if s is None else None
 
     # -- who lives on what -----------------------------------------------------------------------------------
 
@@ -237,6 +261,7 @@ class OwnershipIndex:
 
     def _set(self, key: str, row: Ownership | None) -> None:
         old = self._by_key.pop(key, None)
+        self._classes.changed(old, row)
         if old is not None:
             self._unlink(key, _parts(key, old))
         if row is not None:
@@ -295,6 +320,20 @@ class DomainKnowledge:
     def schedule_period_s(self, cluster: str, group: str) -> float | None:
         """Period of a batch consumer in seconds, where stated."""
         return self._ownership.schedule_period_s(cluster, group)
+
+    def classed(self) -> bool:
+        """True when any topic's row states a data class."""
+        return self._ownership.classed()
+
+    def data_class(self, cluster: str, topic: str) -> str | None:
+        """Data class of a topic, where stated."""
+        return self._ownership.data_class(cluster, topic)
+
+    def outside_class(self, cluster: str, group: str, topic: str, principals: tuple[str, ...]) -> str | None:
+        """Why the group has no right to the topic's data class; its principals may be stated by rows too."""
+        e = Entity("group", cluster, group)
+        stated = [p.name for p in self._estate.related(e, "group-principals")]
+        return self._ownership.outside_class(cluster, group, topic, (*principals, *stated), sink_connectors(self._estate, e))
 
 
 def sink_connectors(estate: Estate, entity: Entity) -> list[Entity]:

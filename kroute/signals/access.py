@@ -1,8 +1,4 @@
-"""Denials that the clusters' authorizers report (``kroute.access``). Rule A2.
-
-A1 (``class-violation``) needs principals and classes of ``service`` rows, which the first stage is not given yet: it is
-left out of what is judged, so it reads *not observed*.
-"""
+"""Denials that the clusters' authorizers report (``kroute.access``). Rule A2."""
 
 from __future__ import annotations
 

@@ -296,7 +296,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
         )),
     ),
     "group": (
-        Rule("cross-zone-high", "M46", (_F("cross_zone", "bytes across zones", "B/s", 50e6, 1e6, ratio=2.0, add=True),)),
+        # Two thirds cross where nothing is done about it, so only what was local can triple; and a bill is no emergency.
+        Rule("cross-zone-high", "M46", (_F("cross_zone", "bytes across zones", "B/s", 50e6, 250e3, add=True),), polls=5),
     ),
     "link": (
         Rule("link-lagging", "M50", (

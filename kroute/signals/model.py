@@ -93,6 +93,19 @@ class Knowledge(Protocol):
         """Period in which a batch consumer is expected to commit, where a row states one."""
         ...
 
+    def classed(self) -> bool:
+        """True when any topic's row states a data class."""
+        ...
+
+    def data_class(self, cluster: str, topic: str) -> str | None:
+        """Data class of a topic, where its row states one."""
+        ...
+
+    def outside_class(self, cluster: str, group: str, topic: str, principals: tuple[str, ...]) -> str | None:
+        """Why the group (with these principals, where they are told) has no right to the topic's data class; None: it
+        has, or rows do not state it."""
+        ...
+
 
 class Measure(NamedTuple):
     """How far one group is behind on one topic (or how old a topic's data is), for the impact of an incident.
@@ -138,6 +151,15 @@ class NoKnowledge:
         return None
 
     def schedule_period_s(self, cluster: str, group: str) -> float | None:
+        return None
+
+    def classed(self) -> bool:
+        return False
+
+    def data_class(self, cluster: str, topic: str) -> str | None:
+        return None
+
+    def outside_class(self, cluster: str, group: str, topic: str, principals: tuple[str, ...]) -> str | None:
         return None
 
 

@@ -20,6 +20,8 @@ from kroute.signals.model import DEFAULT_INTERVAL_MS, Rows, stale_after_ms
 SLOTS = 16
 BATCH = 8
 """Baselines are fed once in this many polls, with polls at least this many back."""
+TOLD = ("group:", "topic:")
+"""Values of a pseudo entity ``source`` that say which labelled signals a scrape exports at all."""
 KEEP_BASE_MS = 7 * 86_400_000
 """A labelled entity's baseline is dropped when it has not been fed for this long."""
 
@@ -216,9 +218,9 @@ class RingStore:
         hourly: dict[int, dict[Entity, dict[str, list[float]]]] = {}
         for p in batch:
             for entity, values in p.values.items():
-                if entity.kind == "source":
-                    continue  # totals have no usual of their own
                 for name, value in values.items():
+                    if entity.kind == "source" and not name.startswith(TOLD):
+                        continue  # totals have no usual of their own; for how long a signal is told does count
                     series.setdefault(entity, {}).setdefault(name, []).append(value)
                     if name in self._hourly:
                         by_hour = hourly.setdefault(hour_of_week(p.at_ms), {})

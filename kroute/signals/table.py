@@ -25,8 +25,8 @@ KINDS: tuple[K, ...] = (
     K("partition-stuck", "group", LAG, "skew", 0.0001, 0.10, "L9", _OFF, "one partition frozen at one offset while its siblings move"),
     K("member-lagging", "group", LAG, "skew", 0.001, 0.15, "L10", ("members", "committed", "end"), "lag sits in the partitions of one member"),
     K("partition-lagging", "group", LAG, "skew", 0.001, 0.15, "L11", _OFF, "lag sits in one partition that still moves"),
-    K("rebalancing", "group", LAG, "rebalance", 0.001, 0.20, "L12", ("state",), "not Stable over several polls, or its epoch keeps moving"),
-    K("member-churn", "group", LAG, "rebalance", 0.002, 0.25, "L13", ("members",), "members leave and join more often than usual"),
+    K("rebalancing", "group", LAG, "rebalance", 0.0004, 0.20, "L12", ("state",), "not Stable over several polls, or its epoch keeps moving"),
+    K("member-churn", "group", LAG, "rebalance", 0.001, 0.25, "L13", ("members",), "members leave and join more often than usual"),
     K("reading-fast", "group", LAG, "pace", 0.005, 0.20, "L14", _OFF, "reads much faster than usual"),
     K("reading-remote", "group", LAG, "locality", 0.005, 0.20, "L15", ("members", "leader"), "members read from leaders in other racks"),
     K("objective-breached", "group", LAG, "impact", 0.0, 0.0, "L16", _OFF, "older than its freshness objective allows"),
@@ -105,7 +105,7 @@ KINDS: tuple[K, ...] = (
     # Telemetry itself.
     K("signals-missing", "source", TELEMETRY, "telemetry", 0.0002, 0.05, "S1", (), "a source that was heard is silent or says up: false"),
     # Access.
-    K("class-violation", "topic", ACCESS, "access", 1e-5, 0.05, "A1", ("acls",), "read from outside the classes its owner allows"),
+    K("class-violation", "topic", ACCESS, "access", 1e-5, 0.05, "A1", ("members",), "read from outside the classes its owner allows"),
     K("access-denied", "principal", ACCESS, "authorization", 0.0005, 0.10, "A2", ("denials",), "denied requests"),
 )  # fmt: skip
 

@@ -59,6 +59,8 @@ class EntityView:
         found: list[Base] = []
         for ring in self._with(name):
             base = ring.base.get(self.entity, {}).get(name, Base())
+            if not base.enough and self.entity.kind in LABELLED:
+                base = self._usually_absent(ring, name, base)
             if hourly:
                 own = ring.hours.get(hour_of_week(ring.at_ms), {}).get(self.entity, {}).get(name, Base())
                 base = own if own.enough else base
@@ -70,6 +72,13 @@ class EntityView:
         if not add:
             return max(found, key=lambda b: b.median + b.sigma)
         return Base(min(b.n for b in found), math.fsum(b.median for b in found), math.sqrt(math.fsum(b.mad**2 for b in found)))
+
+    def _usually_absent(self, ring: Ring, name: str, own: Base) -> Base:
+        """Of a signal that was long told of others and not of this one the usual is zero."""
+        told = next(
+            (b for e, bases in ring.base.items() if e.kind == "source" for b in (bases.get(f"{self.entity.kind}:{name}"),)), None
+        )
+        return Base(told.n - own.n, 0.0, 0.0) if told is not None and told.n >= 2 * own.n else own
 
     def peers(self, name: str) -> list[float]:
         """Newest values of other brokers, or means over the last polls of other racks' probes."""

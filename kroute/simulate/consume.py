@@ -40,7 +40,7 @@ def rebalance(m: Model, g: int) -> None:
         return
     s.rebalances[g] += 1
     s.phase[g] = PREPARING
-    s.phase_left[g] = m.ix.estate.groups[g].rebalance_s * (0.6 + 0.8 * m.draw_groups[g])
+    s.phase_left[g] = max(m.ix.estate.groups[g].rebalance_s * (0.6 + 0.8 * m.draw_groups[g]), m.k.busy_s[g])
 
 
 def _sessions(m: Model) -> None:
@@ -51,22 +51,32 @@ def _sessions(m: Model) -> None:
     auth = (m.readers @ k.unauthenticated)[ix.m_group]
     refused = auth > (ix.m_slot + 0.5) / np.maximum(s.scaled[ix.m_group], 1)
     works = deployed & k.member_up & ~cut & ~refused & m.task_runs
+    started = k.member_up & ~s.was_up
+    s.was_up = k.member_up.copy()
     coordinator = m.coordination()[ix.m_group]
     m.beats = works & (m.draw_members < coordinator)
     silent = s.member_in & (~works | (coordinator < 0.2) | k.member_hangs)
+    silent_s = s.silent_s
     s.silent_s = np.where(silent, s.silent_s + dt, 0.0)
     session = np.array([g.session_s for g in ix.estate.groups])[ix.m_group]
     poll = np.array([g.poll_interval_s for g in ix.estate.groups])[ix.m_group]
     patience = np.where(works & (coordinator >= 0.2), poll, session)
-    leaves_now = s.member_in & ~deployed | (s.member_in & ~m.task_runs)  # a clean stop says goodbye
+    static = np.array([g.static for g in ix.estate.groups])[ix.m_group]
+    goodbye = ~k.member_up & k.member_leaves & ~static  # a static member's place is kept until its session ends
+    leaves_now = s.member_in & (~deployed | ~m.task_runs | goodbye)  # a clean stop says goodbye
     gone = s.member_in & ((s.silent_s > patience) | leaves_now)
     joins = works & ~s.member_in & ~k.member_hangs & (coordinator > 0.5)
-    change = gone | joins
-    s.member_epoch[joins] += 1
+    renewed = started & works & s.member_in & ~gone  # a new process that comes before its predecessor is missed
+    change = gone | joins | (renewed & ~static)
+    s.member_epoch[joins | renewed] += 1
     s.member_in = (s.member_in & ~gone) | joins
     m.works = works & ~k.member_hangs
     for g in np.unique(ix.m_group[change]).tolist():
         rebalance(m, g)
+    for at in np.flatnonzero(renewed & ~static).tolist():
+        g = int(ix.m_group[at])
+        if ix.estate.groups[g].protocol == "classic":  # all wait for the dead predecessor, until its session ends
+            s.phase_left[g] = max(s.phase_left[g], float(session[at] - silent_s[at]))
 
 
 def _phases(m: Model) -> None:

@@ -202,7 +202,7 @@ class _Builder:
         e = self.estate
         for i in range(3):
             e.brokers.append(BrokerSpec(id=101 + i, cluster=SOURCE_CLUSTER, rack=f"old-{'abc'[i]}", voter=True))
-        moved = [t for t in e.topics if t.source is None and not t.txn_s][:3]
+        moved = ([t for t in e.topics if t.source is None and not t.txn_s] or e.topics)[:3]
         groups: list[str] = []
         for t in moved:
             owner, short = t.owner, t.owner.removeprefix("team-")

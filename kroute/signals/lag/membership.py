@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kroute.signals.lag.ring import Carry, Ints, Poll, Ring
+from kroute.signals.lag.ring import Bools, Carry, Ints, Poll, Ring
 from kroute.signals.lag.verdict import Found, Verdict
 from kroute.signals.lag.view import Usual, View
 
@@ -40,11 +40,11 @@ def unsettled(polls: list[Poll], out: Verdict) -> None:
         seen = [p.t for p, f in zip(last, flags, strict=True) if f] + [p.t for p, f in zip(last[1:], moved, strict=True) if f]
         since = min(seen, default=last[-1].t)
         what = (
-            f"not Stable in {n_flags} of {len(last)} polls"
+            f"was not Stable in {n_flags} of {len(last)} polls"
             if n_flags >= n_moved
-            else f"epoch moved in {n_moved} of {len(moved)} polls"
+            else f"moved its epoch in {n_moved} of {len(moved)} polls"
         )
-        return Found(since, float(max(n_flags, n_moved)), f"the group was {what}".replace("was epoch", "group's epoch"), {})
+        return Found(since, float(max(n_flags, n_moved)), f"the group {what}", {})
 
     out.say("rebalancing", fires, recent, l12)
 
@@ -76,7 +76,7 @@ def remote(ring: Ring, v: View | None, out: Verdict, carry: Carry, usual: Usual,
     """L15 reading-remote: members whose leaders stand in other racks.
 
     Without rack awareness two thirds of all reads are remote and mean nothing, so it counts against the group's own
-    usual share, or when the lag sits with those who read from afar.
+    usual share, or when those who read from afar are behind and those who read from near are not.
     """
     if v is None or owner is None or racks is None:
         out.unknown("reading-remote")
@@ -99,7 +99,7 @@ def remote(ring: Ring, v: View | None, out: Verdict, carry: Carry, usual: Usual,
     share = remote_n / known
     carry.remote = share
     grown = usual.remote.known and share >= 0.5 and share >= usual.remote.mid + 0.25
-    slow = v.far and 0 < remote_n < 0.8 * known and float(v.lag[-1, far].sum()) >= 0.8 * v.work[-1]
+    slow = v.far and 0 < remote_n < known and _only_these(v, far)
     if not (grown or slow) and "reading-remote" not in out.was:
         return
 
@@ -109,3 +109,10 @@ def remote(ring: Ring, v: View | None, out: Verdict, carry: Carry, usual: Usual,
         return Found(v.t, share, why, {"racks": sorted({r for r in racks.of_member if r})})
 
     out.say("reading-remote", grown or slow, grown, l15)
+
+
+def _only_these(v: View, far: Bools) -> bool:
+    """True when these partitions are behind and the others keep up, each side by its own production."""
+    made = v.end[-1] - v.end[max(0, v.n - 7)]
+    slow, other = (float(v.lag[-1, m].sum()) / max(1.0, float(made[m].sum())) for m in (far, ~far))
+    return float(v.lag[-1, far].sum()) >= 0.8 * v.work[-1] and slow > 4.0 * other

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from kroute.signals.lag.membership import UNSETTLED
 from kroute.signals.lag.ring import Carry, Ring
 from kroute.signals.lag.skew import Skew
 from kroute.signals.lag.verdict import CAP, Found, Verdict, number
@@ -77,13 +78,15 @@ def _skipped(v: View, skew: Skew, carry: Carry) -> None:
     ``kafka-consumer-groups --reset-offsets`` works on an empty group only: a jump between two empty polls is one.
     """
     jump, before, after = v.read[-1] - v.read[-2], v.work[-2], v.work[-1]
-    if jump < 100 or after > 0.1 * before or jump < 0.5 * before:
+    if jump < 100 or jump < 0.5 * before:
         return
     p, q = v.polls[-2], v.polls[-1]
     seconds = max((q.t - p.t) / 1000.0, 0.001)
-    nobody = p.state == "Empty" and q.state == "Empty" and v.was.had_members and before > 2 * v.rate * v.step_s
+    # Who joins has read nothing before the group is Stable; a batch reader may come and go between two polls.
+    none_read = p.state == "Empty" and (q.state == "Empty" or q.state in UNSETTLED) and v.period_ms <= 4 * v.step_ms
+    nobody = none_read and v.was.had_members and before > 2 * v.rate * v.step_s
     if not nobody:
-        if before <= 5 * v.rate * v.step_s or v.n < 4:
+        if after > 0.1 * before or before <= 5 * v.rate * v.step_s or v.n < 4:
             return
         since_move = seconds if p.state == "Empty" else max(seconds, (q.t - v.was.moved_ms) / 1000.0)
         rates = [(v.read[i + 1] - v.read[i]) * 1000.0 / max(1, v.polls[i + 1].t - v.polls[i].t) for i in range(v.n - 2)]
@@ -99,16 +102,24 @@ def _skipped(v: View, skew: Skew, carry: Carry) -> None:
 
 
 def _lost(ring: Ring, v: View, skew: Skew, carry: Carry) -> None:
-    """L8: the commit lies below the log start: retention took records that were never read (redpanda#30624)."""
+    """L8: the commit lies below the log start: retention took records that were never read (redpanda#30624).
+
+    A reader that is told so goes on at the log start at once (``auto.offset.reset=earliest``), between two polls: where
+    the log start has passed a commit that stood still, what lies between is lost too.
+    """
     if v.n != ring.n:
         return
     start = ring.start if len(v.cols) == ring.width else ring.start[v.cols]
-    below = v.committed[-1] < start
+    at = v.committed[-1]
+    if v.n >= 4:
+        stood = (v.committed[-2] == v.committed[-4]) & (v.lag[-2] > 0) & (v.committed[-2] < start) & (at >= start)
+        at = np.where(stood, v.committed[-2], at)
+    below = at < start
     if not np.count_nonzero(below):
         return
     columns = [int(i) for i in np.flatnonzero(below)]
-    lost = int((start - v.committed[-1])[below].sum())
+    lost = int((start - at)[below].sum())
     old = carry.events.get("records-lost")
-    at = f"{len(columns)} partitions"
-    why = f"{number(float(lost))} records were deleted before they were read: commit below the log start on {at}"
+    where = f"{len(columns)} partitions"
+    why = f"{number(float(lost))} records were deleted before they were read: commit below the log start on {where}"
     _happened(v, skew, carry, "records-lost", v.t, float(max(lost, int(old[1]) if old else 0)), why, columns)

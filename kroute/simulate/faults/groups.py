@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kroute.simulate.consume import rebalance
-from kroute.simulate.happening import Draft, Happening
+from kroute.simulate.happening import Draft, Happening, NoRoom
 from kroute.simulate.spec import CLUSTER
 
 if TYPE_CHECKING:
@@ -46,8 +46,10 @@ def _stopped(d: Draft) -> Happening:
     g = position(d, name)
     rows = d.model.ix.of_group_members(g)
     hangs = d.chance(0.4)
+    killed = d.chance(0.3)
 
     def effect(m: Model, level: float) -> None:
+        m.k.member_leaves[rows] = not killed
         if hangs:
             m.k.member_hangs[rows] = True
             m.ix.estate.groups[g].poll_interval_s = 3600.0  # stuck in a call, with a poll interval set very long
@@ -84,25 +86,39 @@ def _poison(d: Draft) -> Happening:
     )
 
 
+def crash_loop(age_s: float, runs_s: float) -> bool:
+    """True while a process runs that dies ``runs_s`` after each start; what restarts it waits twice as long each time.
+
+    As Kubernetes does (CrashLoopBackOff): 10 s, 20 s, up to 5 min.
+    """
+    pause = 10.0
+    while age_s >= runs_s + pause:
+        age_s -= runs_s + pause
+        pause = min(2.0 * pause, 300.0)
+    return age_s < runs_s
+
+
 def _bad_deployment(d: Draft) -> Happening:
     name = d.free("group", candidates(d, several=True))
     g = position(d, name)
     spec = d.model.ix.estate.groups[g]
     rows = d.model.ix.of_group_members(g)
     slow = d.uniform(0.1, 0.7) / spec.headroom
-    period = d.uniform(60, 160)
     crashes = d.chance(0.75)
+    runs = [d.uniform(15, 90) for _ in range(spec.members)]
+    leaves = d.chance(0.5)
+    each = 12.0
 
     def effect(m: Model, level: float) -> None:
-        since = m.now_s - d.from_s
-        if since < 12.0 * spec.members:  # one member after the other is replaced
-            slot = int(since // 12.0)
-            m.k.member_up[rows.start + slot] = since % 12.0 > 6.0
-        elif crashes:
-            for slot in range(spec.members):
-                phase = (since + slot * period / spec.members) % period
-                m.k.member_up[rows.start + slot] = phase > period * 0.15
-        m.k.capacity[rows] *= 0.8 if crashes else slow
+        for slot in range(spec.members):  # one member after the other is replaced
+            age = m.now_s - d.from_s - each * slot
+            at = rows.start + slot
+            if 0.0 <= age < each / 2:
+                m.k.member_up[at] = False
+            elif age >= each / 2:
+                m.k.member_leaves[at] = leaves
+                m.k.capacity[at] *= 0.8 if crashes else slow
+                m.k.member_up[at] = not crashes or crash_loop(age - each / 2, runs[slot])
 
     announced = d.change("deploy", ("group", name), d.from_s - 5, d.from_s + 60, version=f"1.{int(d.rng.integers(10, 99))}")
     return Happening(
@@ -113,11 +129,14 @@ def _bad_deployment(d: Draft) -> Happening:
 def _storm(d: Draft) -> Happening:
     name = d.free("group", candidates(d, several=True))
     g = position(d, name)
-    every = d.uniform(20, 70)
+    every = d.uniform(30, 90)
+    batch = every * d.uniform(0.35, 0.8)
     state = {"next": 0.0}
 
     def effect(m: Model, level: float) -> None:
-        # processing of a batch takes longer than the sessions allow: a member is thrown out and joins again
+        # Processing of a batch takes longer than the sessions allow: a member is thrown out and joins again, and the
+        # others join the new generation only when they are done with the batch they have.
+        m.k.busy_s[g] = batch
         if m.now_s >= state["next"]:
             state["next"] = m.now_s + every * (0.6 + 0.8 * float(m.draw_groups[g]))
             members = np.flatnonzero(m.s.member_in[m.ix.of_group_members(g)]) + m.ix.of_group_members(g).start
@@ -165,14 +184,16 @@ def _offset_fault(d: Draft) -> Happening:
         return h
     g = position(d, name)
     rows, members = d.model.ix.g_rows[g], d.model.ix.of_group_members(g)
+    stands, after = d.uniform(120, 270), d.uniform(0, 150)
+    kept = stands * d.uniform(0.2, 0.6)
 
     def effect(m: Model, level: float) -> None:
         # retention was cut below what the group has read, while it stood for some minutes
-        if m.now_s < d.from_s + 240:
+        if m.now_s < d.from_s + stands + after:
             m.k.member_hangs[members] = True
-        elif m.now_s < d.from_s + 240 + m.dt:
+        if d.from_s + stands <= m.now_s < d.from_s + stands + m.dt:
             parts = np.unique(m.ix.k_part[rows])
-            m.s.start[parts] = np.maximum(m.s.start[parts], m.s.end[parts] - m.s.in_rate[parts] * 90.0)
+            m.s.start[parts] = np.maximum(m.s.start[parts], m.s.end[parts] - m.s.in_rate[parts] * kept)
 
     return Happening("offset-fault", ("group", name), d.from_s, d.to_s, 0, effect, note="lost to retention")
 
@@ -182,20 +203,36 @@ def _skipped(d: Draft) -> Happening:
     name = d.free("group", candidates(d))
     g = position(d, name)
     rows, members = d.model.ix.g_rows[g], d.model.ix.of_group_members(g)
-    hidden = d.uniform(240, 900)
+    hidden = (d.to_s - d.from_s) * d.uniform(0.25, 0.6)
+    starts = hidden + d.uniform(10, 60)  # Kafka resets offsets of a group without members only; then it is started
 
     def effect(m: Model, level: float) -> None:
-        if m.now_s < d.from_s + hidden:
+        if m.now_s < d.from_s + starts:
             m.k.member_up[members] = False
-        elif m.now_s < d.from_s + hidden + m.dt:
+        if d.from_s + hidden <= m.now_s < d.from_s + hidden + m.dt:
             m.s.pos[rows] = m.s.committed[rows] = np.floor(m.s.end[m.ix.k_part[rows]])
 
     return Happening("records-skipped", ("group", name), d.from_s, d.to_s, 0, effect, note=f"reset after {hidden:.0f} s")
 
 
 def _cross_zone(d: Draft) -> Happening:
-    near = [n for n in candidates(d, several=True) if d.model.ix.estate.groups[position(d, n)].follower_fetching]
-    name = d.free("group", near or candidates(d, several=True))
+    e, ix = d.model.ix.estate, d.model.ix
+
+    def crossing(n: str) -> float:
+        """Bytes/s that would cross zones if all of the group's members read from leaders."""
+        rows, s = ix.g_rows[position(d, n)], d.model.s
+        parts = ix.k_part[rows]
+        far = ix.m_rack[np.maximum(s.holder[rows], 0)] != ix.broker_rack[np.maximum(s.leader[parts], 0)]
+        rate = d.model.mean_rate[ix.p_topic[parts]] * d.model.share[parts] * ix.record_bytes[ix.p_topic[parts]]
+        return float(rate[far].sum())
+
+    several = candidates(d, several=True)
+    near = [n for n in several if e.groups[position(d, n)].follower_fetching and crossing(n) > 0]
+    if not near:
+        raise NoRoom("no group that reads from followers of its own zone and would not from leaders")
+    near.sort(key=crossing)
+    # Nobody looks at the bill of a group that reads next to nothing.
+    name = d.free("group", [n for n in near if crossing(n) >= 1e6] or near[-2:])
     g = position(d, name)
     strain = d.uniform(0.5, 1.0)
 

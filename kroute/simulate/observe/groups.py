@@ -54,10 +54,9 @@ def _members(m: Model, g: int) -> list[Plain]:
 
 
 def member_id(m: Model, at: int) -> str:
-    """A member's id: a classic dynamic member gets a new one each time it joins."""
+    """A member's id: a process gets a new one each time it joins, a static member too."""
     spec = m.ix.estate.groups[m.ix.m_group[at]]
-    times = 0 if spec.static else int(m.s.member_epoch[at])
-    return f"{spec.name}-{int(m.ix.m_slot[at])}-{times:04x}"
+    return f"{spec.name}-{int(m.ix.m_slot[at])}-{int(m.s.member_epoch[at]):04x}"
 
 
 def _partition(m: Model, row: int, since: float) -> Plain:

@@ -310,6 +310,15 @@ def test_what_is_merely_unusual_buys_nothing(sight: tuple[tuple[str, tuple[str, 
     assert w.causes() == []
 
 
+def test_members_come_and_go_while_a_deployment_runs_and_nothing_is_wrong() -> None:
+    w = Town()
+    w.declare("deploy", "group/g1", at=w.now - 660_000, ends=w.now)
+    w.ill("group/g1", "rebalancing", "member-churn")
+    assert w.causes() == []
+    w.ill("group/g1", "lag-growing", "commits-slow")
+    assert w.causes() == [("bad-deployment", "group/g1")]
+
+
 NEVER_AUTO = ("retention", "quota", "acl", "abort", "promot")
 
 

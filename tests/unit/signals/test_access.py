@@ -73,8 +73,3 @@ def test_rows_that_name_nobody_are_left_out(bench: Bench) -> None:
         access(0, denials=({"resource": "x", "count": 9}, {"principal": 7, "count": 9}, {"principal": "p", "count": "many"}))
     )
     assert not bench.board.active
-
-
-def test_a1_is_not_judged_while_principals_and_classes_are_not_known(bench: Bench) -> None:
-    bench.feed(access(0, acls=({"principal": "User:eve", "resource": "Topic:pay", "operation": "Read", "permission": "ALLOW"},)))
-    assert bench.status(entity("topic", "pay"), "class-violation") is Status.UNOBSERVED

@@ -54,6 +54,24 @@ def test_a_commit_below_the_log_start_is_clamped_and_tells_the_records_that_were
     assert b.lag.of_group(THE_GROUP, b.seen[-1][0])[0].lag == 4 * 13_000
 
 
+def test_records_lost_between_two_polls_are_told_although_the_commit_stands_at_the_log_start_again() -> None:
+    """L8: auto.offset.reset=earliest takes the reader to the log start at once."""
+    b = simulate(Bench(), 30)
+    end = 30 * 29 * 100
+    for k in range(30, 34):
+        b.feed(poll(30 * k, [end] * 4, [3000 * k] * 4))
+    b.feed(poll(1020, [end + 9_000] * 4, [102_000] * 4, start=[end + 8_000] * 4))
+    assert b.symptom("records-lost").value == 32_000
+
+
+def test_a_log_that_is_purged_behind_its_reader_loses_nothing() -> None:
+    """Kafka Streams deletes what its repartition topics have given: the start follows the commit."""
+    b = Bench()
+    for k in range(40):
+        b.feed(poll(30 * k, [3000 * k] * 4, [3000 * k + 50] * 4, start=[max(0, 3000 * k - 500)] * 4))
+    assert "records-lost" not in b.ever()
+
+
 def test_no_commit_yet_is_unknown_and_not_everything() -> None:
     """kafka-lag-exporter#37, #45."""
     b = Bench(Stated(objective=60))
@@ -234,6 +252,25 @@ def test_a_backlog_that_is_jumped_over_while_nobody_reads_is_skipped() -> None:
     b.feed(poll(900, [90_000] * 4, [90_000] * 4, state="Empty", members=()))
     assert "offset-skipped" in b.active()
     assert b.symptom("offset-skipped").value == 4 * 33_000
+
+
+def test_a_position_that_jumped_before_the_first_generation_is_stable_was_reset() -> None:
+    """L7: who only joins has read nothing yet."""
+    b = simulate(Bench(), 20, members=(member("m", range(4)),))
+    for k in range(20, 28):
+        b.feed(poll(30 * k, [57_000] * 4, [3000 * k] * 4, state="Empty", members=()))
+    b.feed(poll(840, [81_000] * 4, [84_000] * 4, state="PreparingRebalance", members=(member("m", ()),)))
+    assert "offset-skipped" in b.active()
+
+
+def test_a_batch_reader_that_comes_and_goes_between_two_polls_skips_nothing() -> None:
+    b = Bench(Stated(period=600))
+    c = 0
+    for k in range(80):
+        c = 3000 * k if k % 20 == 0 else c
+        m = (member("m", range(4)),) if k == 0 else ()
+        b.feed(poll(30 * k, [c] * 4, [3000 * k] * 4, state="Stable" if k == 0 else "Empty", members=m))
+    assert "offset-skipped" not in b.ever()
 
 
 def test_one_frozen_offset_while_siblings_move_is_a_poison_record() -> None:

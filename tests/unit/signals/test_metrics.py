@@ -314,11 +314,28 @@ def test_m46_bytes_across_zones_of_a_group(bench: Bench) -> None:
     feed(bench, range(60), sample("cross_zone_bytes_rate", 2e6, **labels))
     feed(
         bench,
-        range(60, 63),
+        range(60, 65),
         sample("cross_zone_bytes_rate", 20e6, **labels),
         sample("cross_zone_bytes_rate", 5e9, **{**labels, "to": "a"}),
     )
     assert bench.symptom(g, "cross-zone-high").value == 20e6
+
+
+def test_m46_bytes_of_a_group_that_never_crossed_zones_before(bench: Bench) -> None:
+    """While such bytes are told of others, who is not among them has none."""
+    other = {"group": "orders", "from": "a", "to": "b"}
+    feed(bench, range(60), sample("cross_zone_bytes_rate", 2e6, **other))
+    mine = {"group": "search", "from": "a", "to": "b"}
+    feed(bench, range(60, 65), sample("cross_zone_bytes_rate", 2e6, **other), sample("cross_zone_bytes_rate", 1e6, **mine))
+    assert bench.symptom(entity("group", "search"), "cross-zone-high").value == 1e6
+    assert "cross-zone-high" not in bench.board.of(entity("group", "orders"))
+
+
+def test_m46_a_group_whose_partitions_change_hands_may_double_what_crosses(bench: Bench) -> None:
+    labels = {"group": "search", "from": "a", "to": "b"}
+    feed(bench, range(60), sample("cross_zone_bytes_rate", 1e6, **labels))
+    feed(bench, range(60, 70), sample("cross_zone_bytes_rate", 2.5e6, **labels))
+    assert "cross-zone-high" not in bench.board.of(entity("group", "search"))
 
 
 def retries(errors: float, requests: float, messages: float) -> list[Sample]:

@@ -31,6 +31,8 @@ class Kept(NamedTuple):
     key: str
     value: bytes | None
     headers: Mapping[str, bytes]
+    also: tuple[int, ...] = ()
+    """From ``compacted``: other partitions that hold an older record of the key."""
 
 
 class Row(NamedTuple):
@@ -101,12 +103,16 @@ def compacted(settings: Settings, topic: str) -> dict[str, Kept]:
     Raises:
         StateError, SourceUnreachable: as ``records``.
     """
-    newest: dict[str, Kept] = {}
+    newest: dict[str, dict[int, Kept]] = {}
     for r in records(settings, [topic]):
-        have = newest.get(r.key)
-        if have is None or r.partition == have.partition or r.at_ms > have.at_ms:
-            newest[r.key] = r
-    return {k: r for k, r in sorted(newest.items()) if r.value is not None}
+        newest.setdefault(r.key, {})[r.partition] = r
+    out: dict[str, Kept] = {}
+    for key, by_partition in sorted(newest.items()):
+        best = max(by_partition.values(), key=lambda r: (r.at_ms, r.partition))
+        if best.value is not None:
+            also = tuple(p for p, r in sorted(by_partition.items()) if p != best.partition and r.value is not None)
+            out[key] = best._replace(also=also)
+    return out
 
 
 def produce(settings: Settings, topic: str, rows: Iterable[Row]) -> int:

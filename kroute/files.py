@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -161,6 +162,15 @@ def _walk(name: str, node: Any, at: str, depth: int, lines: dict[str, int]) -> N
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
             _walk(name, value, f"{at}[{i}]", depth + 1, lines)
+
+
+def dates_as_text(value: Any) -> Any:
+    """YAML reads ``2026-12-31`` as a date; rows and policies hold texts."""
+    if isinstance(value, dict):
+        return {k: dates_as_text(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [dates_as_text(v) for v in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def line_of(lines: dict[str, int], field: str) -> int | None:

@@ -144,3 +144,17 @@ class Policy(Versioned, frozen=True, kw_only=True):
     domains: dict[str, str] = {}
     realms: dict[str, tuple[str, ...]] = {}
     """Realm → kinds of control it may give; empty: every realm may give all. ``""`` is the topic without a realm."""
+
+
+class PolicyChange(Versioned, frozen=True, kw_only=True):
+    """``kroute.policy-history``: a policy that was put in force, by whom and why; key ``<at_ms>/<version>``.
+
+    ``kroute.policy`` keeps the last alone; workers do not read this topic.
+    """
+
+    at_ms: Millis
+    by: Text
+    why: Text
+    action: str
+    """``apply`` | ``rollback``."""
+    policy: Policy

@@ -20,6 +20,10 @@ AVAILABILITY_SYMPTOMS = frozenset({
 """Shared availability threatened. A failing object store counts where it fails for the whole cluster."""
 
 
+REASONS = (*NAMED_ONLY, "at-risk", "cost", "no-objective-at-risk", "informed")
+"""Reasons of the rules that a policy route may change: those of rules 1 and 2 are not among them."""
+
+
 class Situation(NamedTuple):
     """What the rules look at. ``suppressed``: ``silence`` | ``maintenance`` covers the incident."""
 

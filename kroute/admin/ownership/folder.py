@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import msgspec
 from kroute.contracts.rows import OWNERSHIP_KINDS, Ownership
 from kroute.diagnosis.durations import seconds
 from kroute.errors import BadFile
-from kroute.files import line_of, read_yaml
+from kroute.files import dates_as_text, line_of, read_yaml
 
 PLURALS: Mapping[str, str] = {f"{k}s": k for k in OWNERSHIP_KINDS}
 """Heading of a file → kind of the rows under it."""
@@ -66,13 +66,17 @@ def yaml_files(path: str | Path) -> list[Path]:
 def read(path: str | Path) -> tuple[list[Stated], list[BadFile]]:
     """All rows below a path, by key, and all that is wrong with single rows and with keys that stand twice."""
     try:
-        files = yaml_files(path)
+        return read_all(str(f) for f in yaml_files(path))
     except BadFile as e:
         return [], [e]
+
+
+def read_all(files: Iterable[str]) -> tuple[list[Stated], list[BadFile]]:
+    """The same of these files together."""
     rows: dict[str, Stated] = {}
     problems: list[BadFile] = []
     for file in files:
-        found, wrong = read_file(str(file))
+        found, wrong = read_file(file)
         problems += wrong
         for s in found:
             other = rows.setdefault(s.key, s)
@@ -178,7 +182,7 @@ class _Reader:
             clusters = self._clusters(f"{at}.cluster", given["cluster"])
         if not clusters:
             self.say(at, "no cluster; give cluster: here, or at the top of the file")
-        laid = {**base, **{k: v for k, v in given.items() if k in _WORDS and k != "cluster"}}
+        laid = {**base, **{k: dates_as_text(v) for k, v in given.items() if k in _WORDS and k != "cluster"}}
         if isinstance(base.get("labels"), dict) and isinstance(given.get("labels"), dict):
             laid["labels"] = {**base["labels"], **given["labels"]}
         self._sugar(laid, at)

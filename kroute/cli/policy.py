@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from kroute.admin.ownership import folder as rows_folder
 from kroute.admin.ownership.check import index
 from kroute.admin.policy import check as policy_check
 from kroute.admin.policy import folder
+from kroute.cli import _options
 from kroute.contracts.rows import Ownership, Policy
 from kroute.diagnosis.load import load
 from kroute.engine import build
@@ -29,9 +29,6 @@ from kroute.testing.case import read_case
 from kroute.testing.report import text
 from kroute.testing.run import run_case, settings_for_cases
 
-_by = click.option("--by", default=getpass.getuser, show_default="the user", help="Who does it.")
-_why = click.option("--why", required=True, help="Why; it stands in the history.")
-
 
 @click.group("policy")
 def command() -> None:
@@ -40,8 +37,8 @@ def command() -> None:
 
 @command.command("apply")
 @click.argument("path", type=click.Path(exists=True))
-@_by
-@_why
+@_options.by
+@_options.why
 @click.option("--version", help="Name of this version.  [the git commit; else a hash of the content]")
 @click.option("--ownership", "rows_path", type=click.Path(exists=True), help="Check against these rows, not those in Kafka.")
 @click.option("--expect", metavar="VERSION", help="Only where this version is in force now ('none': no policy).")
@@ -124,8 +121,8 @@ def show(version: str | None) -> None:
 
 @command.command("rollback")
 @click.argument("version", required=False)
-@_by
-@_why
+@_options.by
+@_options.why
 def rollback(version: str | None, by: str, why: str) -> None:
     """Put VERSION in force again, or the one that was in force before the present one."""
     from kroute.admin.policy import versions  # noqa: PLC0415

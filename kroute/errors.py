@@ -4,6 +4,7 @@
     ├── BadMessage          a record that cannot be used; goes to the dead-letter topic
     ├── BadFile             a user's file that cannot be used; file, line and field
     ├── ConfigError         a setting that cannot be used; names the setting
+    ├── NotAllowed          the policy in force does not let this realm do it
     ├── SourceUnreachable   a cluster, exporter or REST endpoint that gave no answer
     ├── LocalKafkaError     the local Kafka could not be prepared or started
     └── StateError          stored state that this version cannot continue from
@@ -46,6 +47,10 @@ class BadFile(KrouteError):
 
 class ConfigError(KrouteError):
     """A setting has a value that cannot be used; the message names the setting."""
+
+
+class NotAllowed(KrouteError):
+    """The policy in force does not let this realm give such a control; the message says who may."""
 
 
 class SourceUnreachable(KrouteError):

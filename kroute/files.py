@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,14 +20,35 @@ _FIELD = re.compile(r" - at `\$(.*)`$")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe loader without anchors: a file of a few lines must not expand to gigabytes."""
+class _Composer(yaml.composer.Composer):
+    """Without anchors: a file of a few lines must not expand to gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed here", event.start_mark)
+        parser: Any = self
+        if parser.check_event(yaml.events.AliasEvent):
+            mark = parser.peek_event().start_mark
+            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed here", mark)
         return super().compose_node(parent, index)
+
+
+class _Loader(_Composer, yaml.SafeLoader):
+    """Safe loader in Python; its messages are those that people see."""
+
+
+_C: Any = getattr(yaml, "cyaml", None)
+_Fast: Any = None
+if _C is not None:
+
+    class _FastLoader(_Composer, _C.CParser, yaml.constructor.SafeConstructor, yaml.resolver.Resolver):  # type: ignore[misc]
+        """libyaml's parser under the same composer: its own composer recurses in C, where deep nesting ends the process."""
+
+        def __init__(self, stream: str) -> None:
+            _Composer.__init__(self)
+            _C.CParser.__init__(self, stream)
+            yaml.constructor.SafeConstructor.__init__(self)
+            yaml.resolver.Resolver.__init__(self)
+
+    _Fast = _FastLoader
 
 
 def load_yaml(path: str | Path, type_: type[T], text: str | None = None) -> T:
@@ -59,25 +81,43 @@ def read_yaml(path: str | Path, text: str | None = None) -> tuple[Any, dict[str,
     """
     name = str(path)
     if text is None:
-        try:
-            raw = Path(path).read_bytes()
-        except OSError as e:
-            raise BadFile(name, None, None, e.strerror or str(e)) from None
-        if len(raw) > MAX_BYTES:
-            raise BadFile(name, None, None, f"{len(raw)} bytes; at most {MAX_BYTES} are read")
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError as e:
-            raise BadFile(name, raw[: e.start].count(b"\n") + 1, None, "not UTF-8") from None
-    loader: Any = None
+        text = _text(name, path)
+    docs = _documents(name, text)
+    if len(docs) > 1:
+        raise BadFile(name, docs[1][1][""], None, "a second document (---) in one file")
+    return docs[0] if docs else (None, {})
+
+
+def read_documents(path: str | Path) -> list[tuple[Any, dict[str, int]]]:
+    """All documents of a file, divided by ``---``; empty ones are left out.
+
+    Raises:
+        BadFile: as ``read_yaml``.
+    """
+    return _documents(str(path), _text(str(path), path))
+
+
+def _text(name: str, path: str | Path) -> str:
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        if node is None:
-            return None, {}
-        lines: dict[str, int] = {}
-        _walk(name, node, "", 0, lines)
-        return loader.construct_document(node), lines
+        raw = Path(path).read_bytes()
+    except OSError as e:
+        raise BadFile(name, None, None, e.strerror or str(e)) from None
+    if len(raw) > MAX_BYTES:
+        raise BadFile(name, None, None, f"{len(raw)} bytes; at most {MAX_BYTES} are read")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise BadFile(name, raw[: e.start].count(b"\n") + 1, None, "not UTF-8") from None
+
+
+def _documents(name: str, text: str) -> list[tuple[Any, dict[str, int]]]:
+    if _Fast is not None:
+        try:
+            return _load(name, text, _Fast)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            pass  # read again for the message
+    try:
+        return _load(name, text, _Loader)
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
         raise BadFile(name, mark.line + 1 if mark else None, None, e.problem or str(e)) from None
@@ -85,9 +125,22 @@ def read_yaml(path: str | Path, text: str | None = None) -> tuple[Any, dict[str,
         raise BadFile(name, None, None, f"not YAML: {e}") from None
     except RecursionError:
         raise BadFile(name, None, None, f"nested deeper than {MAX_DEPTH}") from None
+
+
+def _load(name: str, text: str, kind: Any) -> list[tuple[Any, dict[str, int]]]:
+    loader = kind(text)
+    try:
+        out: list[tuple[Any, dict[str, int]]] = []
+        while loader.check_node():
+            node = loader.get_node()
+            lines: dict[str, int] = {}
+            _walk(name, node, "", 0, lines)
+            value = loader.construct_document(node)
+            if value is not None:
+                out.append((value, lines))
+        return out
     finally:
-        if loader is not None:
-            loader.dispose()
+        loader.dispose()
 
 
 def _walk(name: str, node: Any, at: str, depth: int, lines: dict[str, int]) -> None:
@@ -109,6 +162,15 @@ def _walk(name: str, node: Any, at: str, depth: int, lines: dict[str, int]) -> N
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
             _walk(name, value, f"{at}[{i}]", depth + 1, lines)
+
+
+def dates_as_text(value: Any) -> Any:
+    """YAML reads ``2026-12-31`` as a date; rows and policies hold texts."""
+    if isinstance(value, dict):
+        return {k: dates_as_text(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [dates_as_text(v) for v in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def line_of(lines: dict[str, int], field: str) -> int | None:

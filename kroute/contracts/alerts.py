@@ -169,6 +169,9 @@ class RoutedAlert(Struct, frozen=True, kw_only=True):
     resolved_at: str | None
     policy_version: str
     changes: tuple[dict[str, Any], ...] = ()
+    collapses: tuple[str, ...] = ()
+    """Under a flood of pages to one team: incidents that page nobody there, because this one stands for them (at most 32)."""
+    collapses_total: int = 0
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True):

@@ -15,7 +15,9 @@ VERSION = 1
 FUTURE_MS = 60_000
 """An observation further ahead of its append time than this is a dead letter."""
 
-REASONS: tuple[str, ...] = ("not-json", "wrong-type", "newer-version", "from-the-future", "too-large", "bad-key", "no-value")
+REASONS: tuple[str, ...] = (
+    "not-json", "wrong-type", "newer-version", "from-the-future", "too-large", "bad-key", "no-value", "bad-policy",
+)  # fmt: skip
 """The stable words a dead letter's ``reason`` is one of."""
 
 TYPES: dict[str, type[Any]] = {

@@ -19,7 +19,7 @@ OWNERSHIP_KINDS: tuple[str, ...] = (
 
 CHANGE_KINDS: tuple[str, ...] = (
     "deploy", "replay", "offset-reset", "maintenance", "reassignment", "scale", "config", "quota", "acl",
-    "schema", "terraform", "migration", "drill",
+    "schema", "terraform", "migration", "drill", "freeze",
 )  # fmt: skip
 
 CONTROL_KINDS: tuple[str, ...] = ("silence", "ack", "action", "verdict")
@@ -88,7 +88,10 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Change(Versioned, frozen=True, kw_only=True):
-    """``kroute.changes``: what people and machines do on purpose. ``ends_at_ms`` null: not known or not over."""
+    """``kroute.changes``: what people and machines do on purpose. ``ends_at_ms`` null: not known or not over.
+
+    A ``freeze`` says that nothing is changed there for that time: no automation runs.
+    """
 
     id: Name
     kind: Name
@@ -141,3 +144,17 @@ class Policy(Versioned, frozen=True, kw_only=True):
     domains: dict[str, str] = {}
     realms: dict[str, tuple[str, ...]] = {}
     """Realm → kinds of control it may give; empty: every realm may give all. ``""`` is the topic without a realm."""
+
+
+class PolicyChange(Versioned, frozen=True, kw_only=True):
+    """``kroute.policy-history``: a policy that was put in force, by whom and why; key ``<at_ms>/<version>``.
+
+    ``kroute.policy`` keeps the last alone; workers do not read this topic.
+    """
+
+    at_ms: Millis
+    by: Text
+    why: Text
+    action: str
+    """``apply`` | ``rollback``."""
+    policy: Policy

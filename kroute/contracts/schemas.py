@@ -11,6 +11,7 @@ import kroute
 from kroute.contracts import alerts, codec
 from kroute.contracts.common import Versioned
 from kroute.contracts.facts import Envelope, Fact
+from kroute.contracts.rows import PolicyChange
 from kroute.contracts.topics import TOPICS, Names
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -34,6 +35,7 @@ _ENVELOPE = msgspec.defstruct(
 
 VALUES: Mapping[str, tuple[type[Any], ...]] = {
     **{topic: (type_,) for topic, type_ in codec.TYPES.items()},
+    "policy-history": (PolicyChange,),
     "facts": (_ENVELOPE,),
     "dead-letter": (alerts.DeadLetter,),
     "routed-alerts": (alerts.RoutedAlert, alerts.Heartbeat),
@@ -44,6 +46,7 @@ KEYS: Mapping[str, str] = {
     "ownership": "kind/cluster/name",
     "controls": "kind/id",
     "policy": "policy",
+    "policy-history": "when it was applied (epoch ms), and its version",
     "facts": "the domain",
     "routed-alerts": "the incident's id, or heartbeat/<cluster>",
 }

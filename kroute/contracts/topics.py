@@ -51,6 +51,7 @@ TOPICS: dict[str, TopicSpec] = {
         TopicSpec("changes", 4, _delete(30 * DAY_MS, **_BIG), input=True, state=True),
         TopicSpec("controls", 4, _compact(**_BIG), input=True, state=True),
         TopicSpec("policy", 1, _compact(**_BIG), input=True, state=True),
+        TopicSpec("policy-history", 1, _compact(**_BIG)),
         TopicSpec("facts", 0, _delete(DAY_MS, **{"compression.type": "zstd"})),
         TopicSpec("placement", 1, _compact()),
         TopicSpec("dead-letter", 1, _delete(7 * DAY_MS)),

@@ -11,12 +11,13 @@ from kroute.contracts.alerts import Automation
 from kroute.contracts.rows import Change
 from kroute.diagnosis.model import Cause, Remedy, Signal
 from kroute.incidents.model import Incident
-from kroute.routing.controls import Stamped, names
+from kroute.routing.controls import Stamped
 from kroute.routing.impact import Felt
 from kroute.routing.owners import Finder, Found
 from kroute.routing.ownership import Match, OwnershipIndex
-from kroute.routing.patterns import pattern
-from kroute.routing.policy import Grant, InForce
+from kroute.routing.patterns import names, pattern
+from kroute.routing.policy import InForce
+from kroute.routing.rules import Grant
 from kroute.routing.times import rfc3339
 from kroute.signals.table import BY_KIND
 
@@ -35,6 +36,8 @@ class Inputs(NamedTuple):
     ownership: OwnershipIndex
     finder: Finder
     drills: tuple[Change, ...]
+    freezes: tuple[Change, ...]
+    """Declared change freezes that cover the root now."""
     reports: dict[str, list[Stamped]]
     elsewhere: frozenset[str]
     """Incidents that are known to have another root: their reports do not count here."""
@@ -82,8 +85,8 @@ def _judge(x: Inputs, remedy: Remedy) -> Automation:
     prove("drill", drill, f"no drill of {x.cause.id} with {remedy.id} passed in {age_d:g} days")
     bar = grant.confidence if grant is not None and grant.confidence is not None else numbers.automation_confidence
     prove("confidence", x.incident.confidence >= bar, f"confidence is under {bar:g}")
-    frozen = [f.calendar for f in x.policy.automation.freeze if x.policy.on(f.calendar, x.now_ms)]
-    prove("freeze", not frozen, f"change freeze: {', '.join(frozen)}")
+    frozen = _frozen(x, remedy)
+    prove("freeze", not frozen, f"change freeze: {', '.join(frozen[:5])}")
     prove("cooldown", not _ran_lately(x, remedy), f"{remedy.id} ran or failed here within {numbers.cooldown_s:g} s")
     families, sources = _breadth(x.incident)
     prove(
@@ -122,9 +125,24 @@ def _owned(match: Match | None, policy: InForce) -> bool:
     return match.exact or (width is not None and (match.width is None or match.width >= width))
 
 
+def _frozen(x: Inputs, remedy: Remedy) -> list[str]:
+    """Calendars of the policy and declared freezes that hold now for this remedy here."""
+    by_policy = [
+        f.calendar
+        for f in x.policy.automation.freeze
+        if x.policy.on(f.calendar, x.now_ms)
+        and (not f.cluster or any(pattern(c).matches(x.incident.cluster) for c in f.cluster))
+        and (not f.remedy or remedy.id in f.remedy)
+    ]
+    return by_policy + [f"{c.id} by {c.by or 'nobody named'}" for c in x.freezes]
+
+
 def _grant(x: Inputs, remedy: Remedy) -> Grant | None:
     for g in x.policy.automation.grants:
         causes = g.when.causes()
+        until = g.until_ms()
+        if until is not None and x.now_ms > until:
+            continue
         if (
             g.remedy == remedy.id
             and (not causes or x.cause.id in causes)

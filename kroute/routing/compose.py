@@ -13,6 +13,7 @@ from kroute.contracts import alerts as out
 from kroute.contracts.common import Entity, EntityRef
 from kroute.diagnosis.model import Cause
 from kroute.incidents.model import Evidence, Incident
+from kroute.routing.flood import MAX_LISTED
 from kroute.routing.impact import Affected, Felt
 from kroute.routing.times import rfc3339
 from kroute.signals.estate import Estate
@@ -51,6 +52,7 @@ class Parts(NamedTuple):
     why: str | None
     policy_version: str
     now_ms: int
+    collapses: tuple[str, ...] = ()
 
 
 def compose(incident: Incident, cause: Cause, parts: Parts, estate: Estate) -> out.RoutedAlert:
@@ -105,6 +107,8 @@ def compose(incident: Incident, cause: Cause, parts: Parts, estate: Estate) -> o
         else None,
         policy_version=parts.policy_version,
         changes=parts.changes,
+        collapses=parts.collapses[:MAX_LISTED],
+        collapses_total=len(parts.collapses),
     )
 
 

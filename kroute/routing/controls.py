@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from kroute.contracts.rows import Control
-from kroute.routing.patterns import pattern
+from kroute.routing.patterns import names, pattern
 from kroute.signals.model import Rows
 
 KEEP_MS = 30 * 86_400_000
@@ -134,12 +134,6 @@ def silences_route(control: Control, team: str, services: tuple[str, ...]) -> bo
     if team_raw is not None and not pattern(team_raw).matches(team):
         return False
     return service_raw is None or (bool(services) and all(pattern(service_raw).matches(s) for s in services))
-
-
-def names(raw: str, entity: str) -> bool:
-    """True when the pattern names ``kind/name``, or the name alone."""
-    p = pattern(raw)
-    return p.matches(entity) or p.matches(entity.partition("/")[2])
 
 
 def _sound(control: Control) -> bool:

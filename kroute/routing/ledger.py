@@ -72,6 +72,8 @@ class Entry(Struct, kw_only=True):
     supersedes: tuple[str, ...] = ()
     heard: tuple[str, ...] = ()
     acked: bool = False
+    paged_ms: int | None = None
+    """Since when a page has been open; escalations count from here."""
 
     @property
     def paging(self) -> bool:

@@ -117,6 +117,10 @@ class Finder:
                 return _found(m, m.row.owner)
         return self.fallback(e.cluster)
 
+    def service_of(self, entity: Entity) -> str | None:
+        """The service that lives on an entity, by its row or its sink connector's."""
+        return self._ownership.service_of(entity, sink_connectors(self._estate, entity))
+
     def service_owner(self, cluster: str, service: str) -> str | None:
         """Team of a service, by its row."""
         found = self._service_row(cluster, service)

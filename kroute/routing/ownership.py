@@ -64,6 +64,10 @@ class _Bucket:
                 best = keys[0]
         return best
 
+    def all(self, cluster: str) -> list[str]:
+        globs = [k for length, prefixes in self.globs.items() for k in prefixes.get(cluster[:length], ())]
+        return [*self.literal.get(cluster, ()), *sorted(globs)]
+
     def empty(self) -> bool:
         return not self.literal and not self.globs
 
@@ -120,6 +124,19 @@ class OwnershipIndex:
                         break
             if key is None:
                 return None
+        return self._match(key, width)
+
+    def path(self, kind: str, cluster: str, name: str) -> list[Match]:
+        """Every row that names one thing, the most specific first: the first is what ``resolve`` gives."""
+        bucket = self._names.get((kind, name))
+        out = [self._match(k, None) for k in bucket.all(cluster)] if bucket is not None else []
+        for length in self._lengths.get(kind, ()):
+            bucket = self._prefixes[kind][length].get(name[:length]) if length <= len(name) else None
+            if bucket is not None:
+                out += [self._match(k, length) for k in bucket.all(cluster)]
+        return out
+
+    def _match(self, key: str, width: int | None) -> Match:
         row = self._by_key[key]
         parts = _parts(key, row)
         return Match(row, key, "/".join(parts), width is None and not pattern(parts[1]).prefix, width)

@@ -30,3 +30,9 @@ def split_key(key: str) -> tuple[str, str, str] | None:
     if not first or not second or not kind or not cluster or not name:
         return None
     return kind, cluster, name
+
+
+def names(raw: str, entity: str) -> bool:
+    """True when the pattern names ``kind/name``, or the name alone."""
+    p = pattern(raw)
+    return p.matches(entity) or p.matches(entity.partition("/")[2])

@@ -2,145 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from kroute.contracts.alerts import OBJECTIVE_STATES, URGENCIES
+from kroute.contracts.alerts import OBJECTIVE_STATES, SEVERITIES, URGENCIES
 from kroute.contracts.rows import CONTROL_KINDS, Policy
 from kroute.routing.calendars import Calendar, CalendarError, read_calendar
+from kroute.routing.rules import ROLES, AutomationPolicy, Numbers, PolicyRoute, TeamSpec
 from kroute.signals.model import Rows
-
-Role = Literal["impact", "diagnosis", "action"]
-ROLES: tuple[Role, ...] = ("impact", "diagnosis", "action")
-NAMED_ONLY = ("objective-breached", "cause-uncertain", "availability-threatened")
-"""Reasons of rules 3 and 4: a policy route touches them only by naming them in ``when.reason``."""
-
-
-class Numbers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Numbers of the incident life; ``_s`` seconds, ``_d`` days, the others ratios 0–1 or counts.
-
-    ``settle_s``: from first symptom to alert. ``hold_s``: quiet before resolved. ``repeat_s``: a page still open is said
-    again. ``page_confidence``: from here the action owner is paged. ``lateness_s``: how late a symptom may be.
-    ``drill_age_d``: age up to which a drill counts. ``automation_confidence``: confidence that automation asks for.
-    ``cooldown_s``: pause between two runs of one remedy. ``automation_valid_s``: how long a verdict may be acted on.
-    ``flap_count``: openings within one hold that make it flapping.
-    """
-
-    settle_s: float = 30
-    hold_s: float = 600
-    repeat_s: float = 14_400
-    page_confidence: float = 0.7
-    lateness_s: float = 60
-    drill_age_d: float = 90
-    automation_confidence: float = 0.9
-    cooldown_s: float = 3600
-    automation_valid_s: float = 900
-    flap_count: float = 3
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if not math.isfinite(value) or value < 0:
-                raise ValueError(f"{name} is {value}; it must be a number from 0 on")
-            if name.endswith("confidence") and value > 1:
-                raise ValueError(f"{name} is {value}; it is a ratio from 0 to 1")
-
-
-Tier = tuple[str | int, ...] | str | int
-
-
-class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Conditions of a route, all of which must hold; of a list, one. Patterns may end in ``*``."""
-
-    cause: tuple[str, ...] = ()
-    service: tuple[str, ...] = ()
-    service_tier: Tier = ()
-    tier: Tier = ()
-    urgency: tuple[str, ...] = ()
-    reason: tuple[str, ...] = ()
-    team: tuple[str, ...] = ()
-    cluster: tuple[str, ...] = ()
-    objective: str | tuple[str, ...] = ()
-    inside: str | None = None
-    outside: str | None = None
-
-    def tiers(self) -> tuple[str, ...]:
-        """Tiers of either spelling, as text."""
-        return tuple(str(t) for x in (self.tier, self.service_tier) for t in (x if isinstance(x, tuple) else (x,)))
-
-    def objectives(self) -> tuple[str, ...]:
-        """Objective states."""
-        return (self.objective,) if isinstance(self.objective, str) else self.objective
-
-
-class PolicyRoute(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A named route: who is told how when the conditions hold. Roles as a list, or as ``"action, impact"``."""
-
-    name: str
-    when: When = When()
-    page: str | tuple[str, ...] = ()
-    ticket: str | tuple[str, ...] = ()
-    notify: str | tuple[str, ...] = ()
-
-    def urgencies(self) -> dict[str, str]:
-        """Role → urgency, the highest where a role stands twice."""
-        out: dict[str, str] = {}
-        for urgency, roles in (("notify", self.notify), ("ticket", self.ticket), ("page", self.page)):
-            words = roles.split(",") if isinstance(roles, str) else roles
-            out.update({w.strip(): urgency for w in words if w.strip()})
-        return out
-
-
-class GrantWhen(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a grant holds. ``labels`` are those of the service row; ``root`` and ``cluster`` are patterns."""
-
-    cause: str | tuple[str, ...] = ()
-    root: tuple[str, ...] = ()
-    cluster: tuple[str, ...] = ()
-    labels: dict[str, str | bool | int | float] = {}
-
-    def causes(self) -> tuple[str, ...]:
-        """Causes that are named."""
-        return (self.cause,) if isinstance(self.cause, str) else self.cause
-
-
-class Grant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A remedy that may run by itself, where all else is proved. ``drilled_within`` such as ``90d``."""
-
-    name: str
-    remedy: str
-    when: GrantWhen = GrantWhen()
-    drilled_within: str | None = None
-    confidence: float | None = None
-
-    def drill_age_d(self) -> float | None:
-        """``drilled_within`` in days."""
-        return float(self.drilled_within[:-1]) if self.drilled_within else None
-
-    def __post_init__(self) -> None:
-        if self.drilled_within is not None and not (
-            self.drilled_within.endswith("d") and self.drilled_within[:-1].isdecimal() and self.drilled_within.isascii()
-        ):
-            raise ValueError(f"drilled_within is {self.drilled_within!r}; write days, such as 90d")
-        if self.confidence is not None and not 0 <= self.confidence <= 1:
-            raise ValueError(f"confidence is {self.confidence}; it is a ratio from 0 to 1")
-
-
-class Freeze(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """No automation while the calendar is on."""
-
-    calendar: str
-
-
-class AutomationPolicy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``glob_width``: literal characters an ownership pattern must have to prove an owner; None: literal rows only."""
-
-    grants: tuple[Grant, ...] = ()
-    freeze: tuple[Freeze, ...] = ()
-    glob_width: int | None = None
 
 
 class InForce(Struct, frozen=True, kw_only=True):
@@ -168,51 +40,49 @@ class InForce(Struct, frozen=True, kw_only=True):
 DEFAULT = InForce()
 
 
+class Problem(NamedTuple):
+    """What is wrong with a policy. ``field``: its path, such as ``routes[0].when``."""
+
+    field: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.text}"
+
+
 def check(policy: Policy) -> tuple[InForce | None, list[str]]:
     """The policy ready for use, or what is wrong with it: one sentence with its field path per problem."""
-    problems: list[str] = []
+    ready, problems = examine(policy)
+    return ready, [str(p) for p in problems]
+
+
+def examine(policy: Policy) -> tuple[InForce | None, list[Problem]]:
+    """As ``check``, the field path apart from what is wrong there."""
+    problems: list[Problem] = []
     numbers = _read(policy.defaults, Numbers, "defaults", problems)
     routes = [_read(r, PolicyRoute, f"routes[{i}]", problems) for i, r in enumerate(policy.routes)]
     automation = _read(policy.automation, AutomationPolicy, "automation", problems)
+    for name, team in policy.teams.items():
+        _read(team, TeamSpec, f"teams.{name}", problems)
     calendars: dict[str, Calendar] = {}
     for name, value in policy.calendars.items():
         try:
             calendars[name] = read_calendar(value)
         except CalendarError as e:
-            problems.append(f"calendars.{name}: {e}")
+            problems.append(Problem(f"calendars.{name}", str(e)))
     seen: dict[str, None] = {}
     for i, route in enumerate(routes):
-        if route is None:
-            continue
-        at = f"routes[{i}]"
-        if not route.name or route.name in seen:
-            problems.append(f"{at}.name: {route.name!r} stands here twice or is empty; a route is known by its name")
-        seen[route.name] = None
-        urgencies = route.urgencies()
-        if not urgencies:
-            problems.append(f"{at}: says nothing; give page, ticket or notify with roles")
-        problems += [f"{at}: {r!r} is no role; roles are {', '.join(ROLES)}" for r in urgencies if r not in ROLES]
-        problems += [
-            f"{at}.when.urgency: {u!r} is none of {', '.join(URGENCIES)}" for u in route.when.urgency if u not in URGENCIES
-        ]
-        problems += [
-            f"{at}.when.objective: {o!r} is none of {', '.join(OBJECTIVE_STATES)}"
-            for o in route.when.objectives()
-            if o not in OBJECTIVE_STATES
-        ]
-        problems += [
-            f"{at}.when: calendar {c!r} is not defined under calendars"
-            for c in (route.when.inside, route.when.outside)
-            if c is not None and c not in policy.calendars
-        ]
+        if route is not None:
+            _route(f"routes[{i}]", route, seen, policy, problems.append)
     if automation is not None:
         problems += [
-            f"automation.freeze[{i}]: calendar {f.calendar!r} is not defined under calendars"
+            Problem(f"automation.freeze[{i}]", f"calendar {f.calendar!r} is not defined under calendars")
             for i, f in enumerate(automation.freeze)
             if f.calendar not in policy.calendars
         ]
     for realm, kinds in policy.realms.items():
-        problems += [f"realms.{realm}: {k!r} is none of {', '.join(CONTROL_KINDS)}" for k in kinds if k not in CONTROL_KINDS]
+        wrong = [k for k in kinds if k not in CONTROL_KINDS]
+        problems += [Problem(f"realms.{realm}", f"{k!r} is none of {', '.join(CONTROL_KINDS)}") for k in wrong]
     if problems or numbers is None or automation is None:
         return None, problems
     ready = InForce(
@@ -225,6 +95,31 @@ def check(policy: Policy) -> tuple[InForce | None, list[str]]:
         teams=policy.teams,
     )
     return ready, []
+
+
+def _route(at: str, route: PolicyRoute, seen: dict[str, None], policy: Policy, say: Callable[[Problem], None]) -> None:
+    """What is wrong with one route beside its types."""
+    if not route.name or route.name in seen:
+        say(Problem(f"{at}.name", f"{route.name!r} stands here twice or is empty; a route is known by its name"))
+    seen[route.name] = None
+    urgencies = route.urgencies()
+    if not urgencies and route.repeat is None and route.escalate is None:
+        say(Problem(at, "says nothing; give page, ticket or notify with roles, or repeat or escalate"))
+    for r in urgencies:
+        if r not in ROLES:
+            say(Problem(at, f"{r!r} is no role; roles are {', '.join(ROLES)}"))
+    words = (
+        ("urgency", route.when.urgency, URGENCIES),
+        ("severity", route.when.severity, SEVERITIES),
+        ("objective", route.when.objectives(), OBJECTIVE_STATES),
+    )
+    for field, given, known in words:
+        for word in given:
+            if word not in known:
+                say(Problem(f"{at}.when.{field}", f"{word!r} is none of {', '.join(known)}"))
+    for c in (route.when.inside, route.when.outside):
+        if c is not None and c not in policy.calendars:
+            say(Problem(f"{at}.when", f"calendar {c!r} is not defined under calendars"))
 
 
 class PolicyBook:
@@ -257,10 +152,10 @@ class PolicyBook:
             self.current = ready
 
 
-def _read(value: Any, type_: type[Any], at: str, problems: list[str]) -> Any:
+def _read(value: Any, type_: type[Any], at: str, problems: list[Problem]) -> Any:
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as e:
         text, _, where = str(e).partition(" - at `$")
-        problems.append(f"{at}{where.rstrip('`')}: {text.replace('Object ', '').replace('`', chr(39))}")
+        problems.append(Problem(at + where.rstrip("`"), text.replace("Object ", "").replace("`", "'")))
         return None

@@ -17,6 +17,8 @@ from kroute.routing import automation
 from kroute.routing.compose import Parts, compose, record
 from kroute.routing.controls import Controls, Stamped
 from kroute.routing.delivery import Wanted, plan
+from kroute.routing.flood import KEY as FLOOD_KEY
+from kroute.routing.flood import MAX_LISTED, Floods
 from kroute.routing.impact import Felt, felt
 from kroute.routing.ledger import Entry, Frozen, Ledger, Opened, Said, Told, needs_update
 from kroute.routing.owners import DEFAULT_FALLBACK, PLATFORM_FALLBACK, Finder, Found
@@ -25,7 +27,7 @@ from kroute.routing.policy import InForce, PolicyBook
 from kroute.routing.situation import Hush, hush, situation
 from kroute.routing.times import rfc3339
 from kroute.routing.urgency import RANK, SEVERITY_RANK, decide
-from kroute.routing.wanted import Asker
+from kroute.routing.wanted import ESCALATED, Asker
 from kroute.signals.changes import Changes
 from kroute.signals.estate import Estate
 from kroute.signals.model import Measures, Rows
@@ -45,6 +47,8 @@ class _View(NamedTuple):
     frozen: dict[str, Frozen]
     suppressed: Suppressed | None
     automation: Automation
+    collapses: tuple[str, ...]
+    repeat_ms: int | None
 
 
 class Router:
@@ -64,12 +68,16 @@ class Router:
         self._measures = measures
         self._finder = Finder(ownership, estate)
         self._ledger = Ledger(rows)
+        self._floods = Floods(rows, self._ledger.get)
         self.fallbacks: Counter[str] = Counter()
         """How often a route was opened at ``fallback:platform`` or ``fallback:default`` since this process began."""
 
     def load(self, key: str, value: bytes) -> None:
-        """One row of the table ``incidents`` whose key begins with ``out|``, at recovery."""
-        self._ledger.load(key, value)
+        """One row of the table ``incidents`` whose key begins with ``out|`` or ``flood|``, at recovery."""
+        if key.startswith(FLOOD_KEY):
+            self._floods.load(key, value)
+        else:
+            self._ledger.load(key, value)
 
     def route(self, now_ms: int, incidents: Mapping[str, Incident]) -> list[Alert]:
         """Records that are due at ``now_ms`` for all incidents that live or ended in this tick; none twice."""
@@ -86,6 +94,7 @@ class Router:
             if alert is not None:
                 out.append(alert)
         self._ledger.expire(now_ms)
+        self._floods.expire(self._policy.current.numbers, now_ms)
         return out
 
     def _end_due(self, incident: Incident) -> bool:
@@ -103,10 +112,14 @@ class Router:
         back = entry is not None and entry.ended_ms is not None and firing
         afresh = back or (entry is not None and incident.moment == "revised")
         hushed = hush(incident, silences, self._changes, now_ms)
-        view = self._view(incident, cause, entry, policy, hushed, drills, now_ms, firing=firing, afresh=afresh)
         heard = self._heard(incident.id)
         unheard = [s for k, s in heard.items() if entry is not None and k not in entry.heard] if firing else []
         acked = entry is not None and ((entry.acked and not back) or any(s.kind == "ack" for s in unheard))
+        if not firing:
+            self._floods.over(incident.id)
+        view = self._view(
+            incident, cause, entry, policy, hushed, drills, now_ms, firing=firing, afresh=afresh, acked=acked
+        )  # fmt: skip
         news = _fingerprint(incident, view)
         reason = needs_update(
             None if entry is None else Said(entry.news, entry.said_ms, entry.ended_ms is not None),
@@ -114,7 +127,7 @@ class Router:
             firing=firing,
             moment=bool(unheard) or (incident.moment is not None and (entry is None or incident.moment != "opened")),
             repeats=entry is not None and entry.paging and not acked,
-            repeat_ms=int(policy.numbers.repeat_s * 1000),
+            repeat_ms=int(policy.numbers.repeat_s * 1000) if view.repeat_ms is None else view.repeat_ms,
             now_ms=now_ms,
         )
         if reason is None:
@@ -125,7 +138,8 @@ class Router:
             if r.do == "open" and r.via in (PLATFORM_FALLBACK, DEFAULT_FALLBACK):
                 self.fallbacks[r.via] += 1
         urgency = max((RANK[w.urgency] for w in view.wanted), default=-1)
-        type_ = _type(incident, entry, view.severity, urgency, unheard, back=back)
+        escalated = any(w.reason.startswith(ESCALATED) and f"{w.role}|{w.team}" not in old.told for w in view.wanted)
+        type_ = _type(incident, entry, view.severity, urgency, unheard, back=back, escalated=escalated)
         alert = compose(
             incident,
             cause,
@@ -138,13 +152,15 @@ class Router:
                 automation=view.automation,
                 suppressed=view.suppressed,
                 changes=self._touching(incident, now_ms),
-                why=_why(incident, unheard, reason, policy),
+                why=_why(incident, unheard, reason, policy, view, self._floods.into(view.wanted)),
+                collapses=view.collapses,
                 policy_version=policy.version,
                 now_ms=now_ms,
             ),
             self._estate,
         )
         loud = [w for w in view.wanted if not w.silent]
+        pages = any(w.urgency == "page" for w in loud)
         self._ledger.save(
             Entry(
                 incident=incident.id,
@@ -164,19 +180,23 @@ class Router:
                 supersedes=incident.supersedes,
                 heard=tuple(heard),
                 acked=acked,
+                paged_ms=(old.paged_ms if old.paged_ms is not None and not afresh else now_ms) if pages else None,
             )
         )  # fmt: skip
+        if firing:
+            self._floods.said(incident.id, entry, view.wanted, policy.numbers, now_ms)
         return record(alert, now_ms)
 
     def _view(
         self, incident: Incident, cause: Cause, entry: Entry | None, policy: InForce, hushed: Hush, drills: tuple[Change, ...],
-        now_ms: int, *, firing: bool, afresh: bool,
+        now_ms: int, *, firing: bool, afresh: bool, acked: bool,
     ) -> _View:  # fmt: skip
         impact = felt(incident, self._ownership, self._estate, self._measures, now_ms)
         facts = situation(incident, cause, impact, self._changes, policy, now_ms)
         decision = decide(facts)
         asker = Asker(
-            incident, cause, impact, self._finder, self._ownership, policy, entry, afresh=afresh, hush=hushed, now_ms=now_ms
+            incident, cause, impact, self._finder, self._ownership, policy, entry, afresh=afresh, acked=acked, hush=hushed,
+            now_ms=now_ms,
         )  # fmt: skip
         asked = asker.ask(decision)
         suppressed = hushed.whole
@@ -188,7 +208,9 @@ class Router:
             if firing
             else Automation(verdict="human", remedy=None, valid_until=None, proved={}, missing=("the incident is over",))
         )
-        return _View(decision.severity, impact, asked.routes if firing else (), asked.frozen, suppressed, verdict)
+        wanted = self._floods.hold_back(incident.id, entry, asked.routes, policy.numbers, now_ms) if firing else ()
+        collapses = self._floods.carried_by(incident.id)
+        return _View(decision.severity, impact, wanted, asked.frozen, suppressed, verdict, collapses, asked.repeat_ms)
 
     def _automation(
         self,
@@ -211,6 +233,7 @@ class Router:
                 ownership=self._ownership,
                 finder=self._finder,
                 drills=drills,
+                freezes=tuple(self._changes.touching(incident.root, ("freeze",), now_ms, now_ms)),
                 reports=reports,
                 elsewhere=self._ledger.elsewhere(str(incident.root)) if any(reports.values()) else frozenset(),
                 now_ms=now_ms,
@@ -233,7 +256,9 @@ class Router:
         )  # fmt: skip
 
 
-def _type(incident: Incident, entry: Entry | None, severity: str, urgency: int, unheard: list[Stamped], *, back: bool) -> str:
+def _type(
+    incident: Incident, entry: Entry | None, severity: str, urgency: int, unheard: list[Stamped], *, back: bool, escalated: bool,
+) -> str:  # fmt: skip
     if entry is None:
         return "opened"
     if incident.phase in ENDED:
@@ -246,7 +271,12 @@ def _type(incident: Incident, entry: Entry | None, severity: str, urgency: int, 
         return incident.moment
     if incident.supersedes != entry.supersedes:
         return "merged"
-    if SEVERITY_RANK[severity] > SEVERITY_RANK[entry.severity] or urgency > entry.urgency or incident.moment == "escalated":
+    if (
+        SEVERITY_RANK[severity] > SEVERITY_RANK[entry.severity]
+        or urgency > entry.urgency
+        or incident.moment == "escalated"
+        or escalated
+    ):
         return "escalated"
     return "acknowledged" if any(s.kind == "ack" for s in unheard) else "updated"
 
@@ -263,7 +293,9 @@ def _leaving(o: Opened, incident: Incident, wanted: tuple[Wanted, ...], *, revis
     return "escalated" if any(w.team == o.team for w in wanted) else "owner-known"
 
 
-def _why(incident: Incident, unheard: list[Stamped], reason: str, policy: InForce) -> str | None:
+def _why(
+    incident: Incident, unheard: list[Stamped], reason: str, policy: InForce, view: _View, into: tuple[tuple[str, str], ...]
+) -> str | None:
     said = [incident.why] if incident.why else []
     for s in unheard:
         c = s.control
@@ -273,7 +305,12 @@ def _why(incident: Incident, unheard: list[Stamped], reason: str, policy: InForc
             better = f", should be {c.should_be}" if c.should_be else ""
             said.append(f"{c.by} says {c.verdict or 'nothing'}{better}" + (f": {c.why}" if c.why else ""))
     if reason == "repeat":
-        said.append(f"still firing after {policy.numbers.repeat_s:g} s without an acknowledgement")
+        every = policy.numbers.repeat_s if view.repeat_ms is None else view.repeat_ms / 1000
+        said.append(f"still firing after {every:g} s without an acknowledgement")
+    if view.collapses:
+        listed = ", ".join(view.collapses[:MAX_LISTED])
+        said.append(f"flood: {len(view.collapses)} more incidents page nobody and are listed here: {listed}")
+    said += [f"flood: pages to {team} are collapsed into {carrier}" for team, carrier in into]
     return "; ".join(said) or None
 
 
@@ -287,6 +324,8 @@ def _fingerprint(incident: Incident, view: _View) -> str:
         list(incident.supersedes), incident.superseded_by,
         [view.automation.verdict, view.automation.remedy],
     ]  # fmt: skip
+    if view.collapses:
+        parts.append(list(view.collapses))
     return sha256(orjson.dumps(parts)).hexdigest()[:32]
 
 

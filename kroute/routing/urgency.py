@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kroute.routing.patterns import pattern
-from kroute.routing.policy import NAMED_ONLY, InForce
+from kroute.routing.patterns import names, pattern
+from kroute.routing.policy import InForce
+from kroute.routing.rules import NAMED_ONLY, When
 
 RANK = {"notify": 0, "ticket": 1, "page": 2}
 SEVERITY_RANK = {"info": 0, "minor": 1, "major": 2, "critical": 3}
@@ -17,6 +18,10 @@ AVAILABILITY_SYMPTOMS = frozenset({
     "offline-partitions", "under-min-isr", "quorum-lagging", "controller-missing", "disk-full", "log-dir-offline",
 })  # fmt: skip
 """Shared availability threatened. A failing object store counts where it fails for the whole cluster."""
+
+
+REASONS = (*NAMED_ONLY, "at-risk", "cost", "no-objective-at-risk", "informed")
+"""Reasons of the rules that a policy route may change: those of rules 1 and 2 are not among them."""
 
 
 class Situation(NamedTuple):
@@ -102,7 +107,7 @@ def decide(s: Situation) -> Decision:
 
 
 class Context(NamedTuple):
-    """What a policy route's conditions are held against."""
+    """What a policy route's conditions are held against, for one role of one team."""
 
     cause: str
     cluster: str
@@ -111,6 +116,11 @@ class Context(NamedTuple):
     objective: str
     team: str
     role: str
+    entity: str = ""
+    """The root, ``kind/name``."""
+    data_classes: tuple[str, ...] = ()
+    severity: str = "minor"
+    confidence: float = 1.0
 
 
 def by_policy(telling: Telling, ctx: Context, policy: InForce, now_ms: int) -> Telling:
@@ -122,23 +132,31 @@ def by_policy(telling: Telling, ctx: Context, policy: InForce, now_ms: int) -> T
         return telling
     for route in policy.routes:
         urgency = route.urgencies().get(ctx.role)
-        when = route.when
-        if urgency is None or (telling.reason in NAMED_ONLY and telling.reason not in when.reason):
+        if urgency is None or (telling.reason in NAMED_ONLY and telling.reason not in route.when.reason):
             continue
-        if (
-            _any(when.cause, (ctx.cause,))
-            and _any(when.cluster, (ctx.cluster,))
-            and _any(when.service, ctx.services)
-            and _any(when.team, (ctx.team,))
-            and _any(when.tiers(), ctx.tiers)
-            and _any(when.objectives(), (ctx.objective,))
-            and _any(when.urgency, (telling.urgency,))
-            and _any(when.reason, (telling.reason,))
-            and (when.inside is None or policy.on(when.inside, now_ms))
-            and (when.outside is None or not policy.on(when.outside, now_ms))
-        ):
+        if holds(route.when, telling, ctx, policy, now_ms):
             return Telling(urgency, f"policy:{route.name}")
     return telling
+
+
+def holds(when: When, telling: Telling, ctx: Context, policy: InForce, now_ms: int) -> bool:
+    """True when all conditions hold. ``telling``: how the role is told before a route changes it."""
+    return (
+        _any(when.cause, (ctx.cause,))
+        and (not when.entity or any(names(raw, ctx.entity) for raw in when.entity))
+        and _any(when.cluster, (ctx.cluster,))
+        and _any(when.service, ctx.services)
+        and _any(when.team, (ctx.team,))
+        and _any(when.tiers(), ctx.tiers)
+        and _any(when.data_class, ctx.data_classes)
+        and _any(when.severity, (ctx.severity,))
+        and _any(when.objectives(), (ctx.objective,))
+        and _any(when.urgency, (telling.urgency or "",))
+        and _any(when.reason, (telling.reason,))
+        and (when.confidence is None or ctx.confidence >= when.confidence)
+        and (when.inside is None or policy.on(when.inside, now_ms))
+        and (when.outside is None or not policy.on(when.outside, now_ms))
+    )
 
 
 def _any(wanted: tuple[str, ...], have: tuple[str, ...]) -> bool:

@@ -14,19 +14,26 @@ from kroute.routing.ledger import Entry, Frozen, Told
 from kroute.routing.owners import DEFAULT_FALLBACK, Finder, Found
 from kroute.routing.ownership import OwnershipIndex
 from kroute.routing.policy import InForce
+from kroute.routing.rules import PolicyRoute
 from kroute.routing.situation import Hush
-from kroute.routing.urgency import RANK, Context, Decision, Telling, by_policy
+from kroute.routing.urgency import RANK, Context, Decision, Telling, by_policy, holds
 
 _LOWER = {"page": ("page", "ticket", "notify"), "ticket": ("ticket", "notify"), "notify": ("notify",)}
 MAX_DESTINATION = 2048
+ESCALATED = "escalated:"
+"""A route's reason begins with this when a page was not acknowledged in time; the policy route's name follows."""
 
 
 class Asked(NamedTuple):
-    """What is wanted, the owners to keep, and the live action owner for the automation boundary."""
+    """What is wanted, the owners to keep, and the live action owner for the automation boundary.
+
+    ``repeat_ms``: how often the policy's routes want an open page to be said again; None: as its numbers say.
+    """
 
     routes: tuple[Wanted, ...]
     frozen: dict[str, Frozen]
     action: Found
+    repeat_ms: int | None = None
 
 
 def destination(team: str, urgency: str, cluster: str, ownership: OwnershipIndex, policy: InForce) -> str:
@@ -41,6 +48,17 @@ def destination(team: str, urgency: str, cluster: str, ownership: OwnershipIndex
     return f"team:{team}"
 
 
+def data_classes(root: Entity, felt: Felt, ownership: OwnershipIndex) -> tuple[str, ...]:
+    """Data classes that the rows of the root, and of the groups and topics that suffer, state; sorted."""
+    near = {root: None}
+    for a in felt.affected:
+        near[a.entity] = None
+        if a.measure.topic:
+            near[Entity("topic", a.entity.cluster, a.measure.topic)] = None
+    found = [m.row.data_class for e in near if (m := ownership.resolve(e.kind, e.cluster, e.name)) is not None]
+    return tuple(sorted({c for c in found if c}))
+
+
 class Asker:
     """Works out the routes of one incident. ``entry``: what was said before, None when nothing was; ``afresh``: the
     cause moved or the incident came back, so that owners are looked up again and nothing need be told as loudly as before.
@@ -48,7 +66,7 @@ class Asker:
 
     def __init__(
         self, incident: Incident, cause: Cause, felt: Felt, finder: Finder, ownership: OwnershipIndex, policy: InForce,
-        entry: Entry | None, *, afresh: bool, hush: Hush, now_ms: int,
+        entry: Entry | None, *, afresh: bool, acked: bool, hush: Hush, now_ms: int,
     ) -> None:  # fmt: skip
         self._incident = incident
         self._cause = cause
@@ -58,16 +76,21 @@ class Asker:
         self._policy = policy
         self._hush = hush
         self._now_ms = now_ms
+        self._paged_ms = None if entry is None or afresh or acked else entry.paged_ms
+        self._severity = "minor"
+        self._tellings: dict[tuple[str, str], list[tuple[Telling, Context]]] = {}
         self._told: dict[str, Told] = {} if entry is None or afresh else entry.told
         kept = {} if entry is None else entry.frozen
         self._before = {k: f for k, f in kept.items() if not afresh or k.startswith("impact|")}
         self._frozen: dict[str, Frozen] = {}
         self._routes: dict[tuple[str, str], Wanted] = {}
         self._services: dict[str, dict[str, None]] = {}
+        self._data_classes = data_classes(incident.root, felt, ownership)
 
     def ask(self, decision: Decision) -> Asked:
         """All routes, in the order impact, diagnosis, action; suppressed ones are silent."""
         incident, owners = self._incident, self._cause.owners
+        self._severity = decision.severity
         for a in self._felt.suffering():
             name = a.service or str(a.entity)
             frozen = self._owner(f"impact|{name}", lambda a=a: self._finder.of_affected(a))  # type: ignore[misc]
@@ -87,11 +110,12 @@ class Asker:
             if found is not None and all(team != found.team for _, team in self._routes):
                 self._add("diagnosis", self._owner(f"also|{word}", lambda found=found: found), Telling("notify", "informed"))  # type: ignore[misc]
         self._keep_told()
+        self._escalate()
         settled = self._frozen.get("action")
         if settled is not None and settled.team != action.team:
             action = Found(settled.team, settled.via)  # a row moved since: what is proved must be proved of who was told
         kept = self._hushed()
-        return Asked(tuple(self._routes.values()), kept, action)
+        return Asked(tuple(self._routes.values()), kept, action, self._repeat_ms())
 
     def services_of(self, w: Wanted) -> tuple[str, ...]:
         """Services that a route is about: an impact owner's own, else all downstream of the root."""
@@ -123,7 +147,12 @@ class Asker:
             objective=next(iter(self._felt.states()), "unknown"),
             team=owner.team,
             role=role,
+            entity=str(self._incident.root),
+            data_classes=self._data_classes,
+            severity=self._severity,
+            confidence=self._incident.confidence,
         )
+        self._tellings.setdefault((role, owner.team), []).append((telling, ctx))
         telling = by_policy(telling, ctx, self._policy, self._now_ms)
         if telling.urgency is None:
             return
@@ -151,6 +180,39 @@ class Asker:
             gone = t.via == DEFAULT_FALLBACK and t.role in found  # its owner is known by now
             if (t.role, t.team) not in self._routes and not gone:
                 self._routes[(t.role, t.team)] = Wanted(t.role, t.team, t.urgency, t.destination, t.reason, t.via)
+
+    def _escalate(self) -> None:
+        """Tell the next team of a page that stays without an acknowledgement (``PolicyRoute.escalate``)."""
+        if self._paged_ms is None:
+            return
+        for route in self._policy.routes:
+            e = route.escalate
+            if e is None or self._now_ms - self._paged_ms < e.after_ms():
+                continue
+            for role, team in list(self._routes):
+                if team == e.to or (role, e.to) in self._routes or not self._pages_by(route, role, team):
+                    continue
+                where = destination(e.to, e.urgency, self._incident.cluster, self._ownership, self._policy)
+                self._routes[(role, e.to)] = Wanted(
+                    role, e.to, e.urgency, where, f"{ESCALATED}{route.name}", f"policy:{route.name}"
+                )
+
+    def _repeat_ms(self) -> int | None:
+        """The shortest that a route asks for, of all pages."""
+        found = [
+            ms
+            for route in self._policy.routes
+            if (ms := route.repeat_ms()) is not None and any(self._pages_by(route, *k) for k in self._routes)
+        ]
+        return min(found, default=None)
+
+    def _pages_by(self, route: PolicyRoute, role: str, team: str) -> bool:
+        """True when the route speaks of this page. One that is only kept told is judged by nothing any more."""
+        return (
+            self._routes[(role, team)].urgency == "page"
+            and route.concerns(role)
+            and any(holds(route.when, t, ctx, self._policy, self._now_ms) for t, ctx in self._tellings.get((role, team), ()))
+        )
 
     def _hushed(self) -> dict[str, Frozen]:
         """Silence the routes that are hushed, and give the owners to keep: not one that has never been told."""

@@ -18,8 +18,10 @@ import orjson
 from kroute.contracts.alerts import DeadLetter
 from kroute.contracts.codec import decode
 from kroute.contracts.facts import PROGRESS
+from kroute.contracts.rows import Policy
 from kroute.contracts.topics import STATES
 from kroute.errors import BadMessage
+from kroute.routing.policy import check
 from kroute.settings import Settings
 
 MAX_ITEMS = 500
@@ -73,6 +75,8 @@ class Forwarder:
             key = _key(short, record.key)
             if short != "changes":
                 _check_key(short, key, message)
+            if short == "policy" and message is not None:
+                _check_policy(message)
         elif any(o in value for o in self._own_bytes):
             message, value = self._without_own(short, message, value)
             if message is None:
@@ -157,6 +161,13 @@ def _check_key(short: str, key: str | None, message: Any) -> None:
         raise BadMessage("bad-key", f"key is {key!r}; the row is {message.kind}/{message.id}")
     elif "/" not in key:
         raise BadMessage("bad-key", f"key is {key!r}; it must be kind/id")
+
+
+def _check_policy(policy: Policy) -> None:
+    """A bad policy never replaces a good one: workers would refuse it, so here it is told where people look."""
+    _, problems = check(policy)
+    if problems:
+        raise BadMessage("bad-policy", f"version {policy.version}: {'; '.join(problems)}")
 
 
 def progress(src: str, partition: int, offset: int, ts: int, of: int) -> bytes:

@@ -136,10 +136,10 @@ class RowsSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class PolicySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Another policy that comes ``at``."""
+    """Another policy that comes ``at``: written here, or the path of its file or folder from this file."""
 
     at: Span
-    policy: dict[str, Any]
+    policy: dict[str, Any] | str
 
 
 class MessageSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -240,7 +240,7 @@ class CaseSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     estate: EstateSpec = EstateSpec()
     every: Span = "15s"
     until: Span | None = None
-    policy: dict[str, Any] | None = None
+    policy: dict[str, Any] | str | None = None
     policies: tuple[PolicySpec, ...] = ()
     traces: dict[str, str] = {}
     series: dict[str, str | int | float] = {}

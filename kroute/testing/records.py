@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 import orjson
 
+from kroute.admin.policy import folder, zones
 from kroute.contracts.rows import Policy
 from kroute.routing.policy import check
 from kroute.settings import Settings
@@ -79,10 +82,10 @@ def _rows(case: Case, world: World) -> list[Draft]:
     start = case.start_ms - BEFORE_MS
     out = [Draft(start, "ownership", k, _row(k, row)) for k, row in world.rows.items()]
     if case.spec.policy is not None:
-        out.append(Draft(start, "policy", "policy", _policy(case, ".policy", {"version": "case", **case.spec.policy})))
+        out.append(Draft(start, "policy", "policy", _policy(case, ".policy", "case", case.spec.policy)))
     for i, p in enumerate(case.spec.policies):
         at = case.start_ms + case.ms(f".policies[{i}].at", p.at)
-        value = _policy(case, f".policies[{i}].policy", {"version": f"case-{i + 2}", **p.policy})
+        value = _policy(case, f".policies[{i}].policy", f"case-{i + 2}", p.policy)
         out.append(Draft(at, "policy", "policy", value))
     rows = dict(world.rows)
     order = sorted(range(len(case.spec.ownership)), key=lambda i: case.ms(f".ownership[{i}].at", case.spec.ownership[i].at))
@@ -106,15 +109,25 @@ def _rows(case: Case, world: World) -> list[Draft]:
     return out
 
 
-def _policy(case: Case, field: str, value: dict[str, Any]) -> bytes:
+def _policy(case: Case, field: str, version: str, value: dict[str, Any] | str) -> bytes:
     """A policy that the router would refuse is a mistake in the file."""
+    year = time.gmtime(case.start_ms / 1000).tm_year
+    if isinstance(value, str):
+        policy, _, wrong = folder.read(Path(case.place.file).parent / value).policy(version, year)
+        if policy is None or wrong:
+            raise case.place.bad(field, "; ".join(str(p) for p in wrong[:5]))
+        return msgspec.json.encode(policy)
+    calendars, unknown = zones.spell_out(value.get("calendars") or {}, year)
+    if unknown:
+        raise case.place.bad(field, "; ".join(f"calendars.{at}: {text}" for at, text in unknown.items()))
+    whole = {"version": version, **value, **({"calendars": calendars} if calendars else {})}
     try:
-        _, problems = check(msgspec.convert(value, Policy))
+        _, problems = check(msgspec.convert(whole, Policy))
     except msgspec.ValidationError as e:
         raise case.place.bad(field, str(e).replace("`", "'")) from None
     if problems:
         raise case.place.bad(field, "; ".join(problems))
-    return orjson.dumps(value)
+    return orjson.dumps(whole)
 
 
 def _row(key: str, row: dict[str, Any]) -> bytes:

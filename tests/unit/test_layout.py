@@ -16,7 +16,7 @@ IMPURE_MODULES = {
     "asyncio", "threading", "time", "random", "logging", "socket", "subprocess", "os", "uuid", "faust", "aiokafka",
     "confluent_kafka", "kafka", "aiohttp", "requests",
 }  # fmt: skip
-SHELLS = ("stream", "collect", "deliver", "board", "local", "cli")
+SHELLS = ("stream", "collect", "deliver", "board", "local", "admin", "cli")
 ABOVE: dict[str, tuple[str, ...]] = {
     "contracts": ("errors", "contracts"),
     "signals": ("errors", "contracts", "signals"),

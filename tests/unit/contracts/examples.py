@@ -65,6 +65,9 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
          "automation": {"grants": [{"name": "g", "remedy": "scale-consumers", "when": {"cause": "slow-consumer", "labels": {"stateless": True}}, "drilled_within": "90d", "confidence": 0.9}],
                         "freeze": [{"calendar": "peak-week"}]}},
     ],
+    "policy-history": [
+        {"at_ms": AT, "by": "ann", "why": "finance is paged after hours", "action": "apply", "policy": {"version": "9b1c2d3"}},
+    ],
     "routed-alerts": [
         {"id": "inc-7f3a-3", "incident": "inc-7f3a", "revision": 3, "type": "updated", "status": "firing", "cluster": "prod-eu", "severity": "critical", "domain": "prod-eu",
          "summary": "orders-to-es cannot write to elasticsearch-prod; checkout search is 14 min behind (objective 5 min)",

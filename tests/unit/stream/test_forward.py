@@ -180,3 +180,18 @@ def test_a_dead_letter_tells_where_why_and_the_first_64_kib() -> None:
     assert letter["sha256"] == hashlib.sha256(value).hexdigest()
     assert base64.b64decode(letter["payload_b64"]) == value[:PAYLOAD_BYTES]
     assert base64.b64decode(letter["key_b64"]) == b"\x00k"
+
+
+def test_a_bad_policy_is_a_dead_letter_and_a_good_one_goes_on() -> None:
+    def policy(**fields: object) -> Record:
+        return Record("kroute.policy", 0, 1, 1, b"policy", orjson.dumps({"version": "9b1c", **fields}))
+
+    with pytest.raises(BadMessage) as e:
+        Forwarder(Settings()).forward(policy(routes=[{"name": "a"}], defaults={"hold_s": -1}))
+    assert e.value.reason == "bad-policy"
+    assert e.value.detail.startswith(
+        "version 9b1c: defaults: hold_s is -1.0; it must be a number from 0 on; routes[0]: says nothing"
+    )
+    assert Forwarder(Settings()).forward(policy(routes=[{"name": "a", "page": "action"}])) is not None
+    deleted = Record("kroute.policy", 0, 1, 1, b"policy", None)
+    assert Forwarder(Settings()).forward(deleted) is not None

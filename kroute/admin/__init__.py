@@ -1,0 +1,1 @@
+"""What people's commands ask of kroute's own Kafka: rows, policy and controls, read and written. No Faust."""

@@ -8,6 +8,7 @@ last change of a relation does not change it back.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 import msgspec
 
@@ -40,6 +41,7 @@ RELATIONS: dict[str, str] = {
 
 _INVERSE = RELATIONS | {v: k for k, v in RELATIONS.items()}
 TABLE = "topology"
+_TOPIC, _LEADER = attrgetter("topic"), attrgetter("leader")
 MOST_GONE = 1000
 """Groups and connectors whose end is remembered, so that a message from before it does not bring them back."""
 
@@ -183,14 +185,12 @@ class Estate:
                 self.forget(e)
                 self._bury(e, at)
             return
-        topics: dict[str, None] = {}
-        leaders: dict[int, None] = {}
-        for p in m.partitions:
-            topics[p.topic] = None
-            leader = p.leader if p.leader is not None else self.leader(c, p.topic, p.partition)
-            if leader is not None and leader >= 0:
-                leaders[leader] = None
-        whole = self._collect(e, m, list(topics), list(leaders))
+        topics = dict.fromkeys(map(_TOPIC, m.partitions))
+        told = dict.fromkeys(map(_LEADER, m.partitions))
+        if None in told:
+            told = dict.fromkeys(self.leader(c, p.topic, p.partition) if p.leader is None else p.leader for p in m.partitions)
+        leaders = [i for i in told if i is not None and i >= 0]
+        whole = self._collect(e, m, list(topics), leaders)
         if whole is not None:
             self._edges(e, "topics", [Entity("topic", c, t) for t in whole[0]], at)
             self._edges(e, "leaders", [_broker(c, i) for i in whole[1]], at)

@@ -7,11 +7,14 @@ Each poll has a slot number, its row's name in the table; a poll that leaves han
 
 from __future__ import annotations
 
+from itertools import chain
+from operator import attrgetter
+
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from kroute.contracts.inputs import ConsumerLag
+from kroute.contracts.inputs import ConsumerLag, PartitionLag
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -30,6 +33,7 @@ ABSENT = -3
 
 Column = tuple[str, int]
 _ALL: Ints = np.arange(8_192)
+_OFFSETS = attrgetter("committed", "end", "stable_end", "start", "leader")
 
 
 class Carry(Struct, array_like=True):
@@ -311,16 +315,15 @@ class Ring:
 
 
 def _arrays(m: ConsumerLag) -> Sample:
-    flat = [
-        x
-        for p in m.partitions
-        for x in (
-            NEVER if p.committed is None else p.committed, p.end, p.end if p.stable_end is None else p.stable_end,
-            0 if p.start is None or p.start < 0 else p.start, -1 if p.leader is None else p.leader,
-        )
-    ]  # fmt: skip
-    table = np.array(flat, np.int64).reshape(-1, 5).T
+    ps = m.partitions
+    try:
+        flat = np.fromiter(chain.from_iterable(map(_OFFSETS, ps)), np.int64, 5 * len(ps))
+    except TypeError:  # something is not told
+        flat = np.array([x for p in ps for x in _told(p)], np.int64)
+    table = flat.reshape(-1, 5).T
     committed, end, stable, start = np.ascontiguousarray(table[:4])
+    if np.count_nonzero(start < 0):
+        start[start < 0] = 0
     if np.count_nonzero(end < 0):
         unknown = end < 0
         end[unknown] = UNSEEN
@@ -329,3 +332,10 @@ def _arrays(m: ConsumerLag) -> Sample:
     if np.count_nonzero(odd):
         stable[odd] = end[odd]
     return Sample(committed, end, stable, start, table[4].astype(np.int32))
+
+
+def _told(p: PartitionLag) -> tuple[int, int, int, int, int]:
+    return (
+        NEVER if p.committed is None else p.committed, p.end, p.end if p.stable_end is None else p.stable_end,
+        0 if p.start is None else p.start, -1 if p.leader is None else p.leader,
+    )  # fmt: skip

@@ -196,6 +196,7 @@ def point_rows(rows: Rows, entity: Entity, w: TopicWindow) -> None:
     """Write the touched points of a topic."""
     prefix = topic_key(entity)
     hist = w.history
+    w.head.holes = hist.holes
     for slot in dict.fromkeys(w.touched):
         i = hist.slots.index(slot)
         put(rows, f"{prefix}p{slot}", _ENCODE(PointRow(w.head, hist.t[i], hist.ends[i].tobytes())))

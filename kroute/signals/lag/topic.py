@@ -56,20 +56,20 @@ class TopicWindow:
         One point per poll interval whichever group brings it: the first of each step of time, filled up by others.
         """
         h, hist = self.head, self.history
-        width = int(ids[-1]) + 1 if len(ids) else 0
-        if width > hist.width:
-            hist.widen(width)
         h.interval_ms = interval_ms
         step = max(STEP_MS, interval_ms * 4 // 5)
         i = hist.n
         while i and hist.t[i - 1] > t:
             i -= 1
-        for j in (i - 1, i):
-            if 0 <= j < hist.n and hist.t[j] // step == t // step:
-                if hist.holes:
-                    self._fill(j, ids, ends)
-                return False
-        if i < hist.n and hist.t[-1] - t > 60_000:
+        same = next((j for j in (i - 1, i) if 0 <= j < hist.n and hist.t[j] // step == t // step), None)
+        if same is None and i < hist.n and hist.t[-1] - t > 60_000:
+            return False
+        width = int(ids[-1]) + 1 if len(ids) else 0
+        if width > hist.width:
+            hist.widen(width)
+        if same is not None:
+            if hist.holes:
+                self._fill(same, ids, ends)
             return False
         row = ends
         if len(ids) != hist.width:
@@ -131,7 +131,6 @@ class TopicWindow:
         self._stale(t, data_age_objective_s, out)
         out.finish(t)
         h.active = out.active
-        h.holes = hist.holes
         self._fold(e)
         return out
 

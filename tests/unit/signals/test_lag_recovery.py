@@ -163,3 +163,19 @@ def test_a_group_not_heard_of_for_a_week_is_forgotten() -> None:
     b.commit()
     assert b.lag.of_group(THE_GROUP, 0) == ()
     assert not [k for t, k in b.table if t == store.TABLE]
+
+
+def test_partitions_added_within_one_step_of_time_come_back_as_new_ones() -> None:
+    """The point that they were filled into is stored with the knowledge that its past has holes."""
+    b = Bench()
+    for k in range(11):
+        b.feed(poll(4 * k, [100 * k, 0, 0], [100 * k, 0, 0], interval_s=4))
+    b.feed(poll(41, [1000] * 6, [1000, 0, 0, 5000, 5000, 5000], interval_s=4))
+    other = b.restored()
+    b.reports.clear()
+    for k in range(11, 16):
+        m = poll(4 * k, [100 * k] * 6, [100 * k, 0, 0, 5000, 5000, 5000], interval_s=4)
+        b.feed(m)
+        other.feed(m)
+    assert other.reports == b.reports
+    assert other.table == b.table

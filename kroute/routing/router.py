@@ -28,7 +28,7 @@ from kroute.routing.policy import InForce, PolicyBook
 from kroute.routing.remedies import Followed, Watch, follow
 from kroute.routing.situation import Hush, hush, situation
 from kroute.routing.times import rfc3339
-from kroute.routing.urgency import RANK, SEVERITY_RANK, Decision, decide
+from kroute.routing.urgency import RANK, SEVERITY_RANK, decide
 from kroute.routing.wanted import ESCALATED, Asker
 from kroute.signals.board import Board
 from kroute.signals.changes import Changes
@@ -53,7 +53,6 @@ class _View(NamedTuple):
     collapses: tuple[str, ...]
     repeat_ms: int | None
     followed: Followed
-    decision: Decision
 
 
 class Router:
@@ -220,9 +219,7 @@ class Router:
         )
         wanted = self._floods.hold_back(incident.id, entry, asked.routes, policy.numbers, now_ms) if firing else ()
         collapses = self._floods.carried_by(incident.id)
-        return _View(
-            decision.severity, impact, wanted, asked.frozen, suppressed, verdict, collapses, asked.repeat_ms, followed, decision
-        )
+        return _View(decision.severity, impact, wanted, asked.frozen, suppressed, verdict, collapses, asked.repeat_ms, followed)
 
     def _automation(
         self,

@@ -54,7 +54,9 @@ class Domain:
         self.access = AccessWindows(self.estate, self.board, rows, knowledge)
         self.classes = ClassReaders(self.board, rows, knowledge)
         self.lifecycle = Lifecycle(name, rows, self.board, self.estate, catalogue)
-        self.router = Router(name, rows, ownership, policy, controls, changes, catalogue.causes, self.estate, self.lag)
+        self.router = Router(
+            name, rows, ownership, policy, controls, changes, catalogue.causes, self.estate, self.lag, self.board
+        )
 
     # -- recovery --------------------------------------------------------------------------------------------
 

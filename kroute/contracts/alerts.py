@@ -99,6 +99,26 @@ class Automation(Struct, frozen=True, kw_only=True):
     does: str | None = None
 
 
+class RemedyRun(Struct, frozen=True, kw_only=True):
+    """A remedy that somebody reported to have started on this incident, and what its signals say became of it.
+
+    ``reported``: started | succeeded | failed | rolled-back, the reporter's own word. ``outcome``: watching | worked |
+    no-effect | made-worse | unknown | not-done | rolled-back. ``roll_back``: undo it (``rollback``), says kroute to
+    ``rollback_owner``.
+    """
+
+    remedy: str
+    reported: str
+    by: str
+    started_at: str
+    outcome: str
+    since: str
+    why: str
+    roll_back: bool
+    rollback: str | None
+    rollback_owner: str | None
+
+
 class SymptomSource(Struct, frozen=True, kw_only=True):
     """The input record that showed the symptom."""
 
@@ -172,6 +192,8 @@ class RoutedAlert(Struct, frozen=True, kw_only=True):
     collapses: tuple[str, ...] = ()
     """Under a flood of pages to one team: incidents that page nobody there, because this one stands for them (at most 32)."""
     collapses_total: int = 0
+    remedies: tuple[RemedyRun, ...] = ()
+    """Remedies that were reported on this incident."""
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True):

@@ -34,8 +34,11 @@ def safe(value: object, limit: int = _WIDTH) -> str:
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
-def render(alert: Mapping[str, Any]) -> RenderableType:
-    """One revision of an incident (a decoded ``routed-alerts`` record); fields that are missing are left out."""
+def render(alert: Mapping[str, Any], most: int = _MOST) -> RenderableType:
+    """One revision of an incident (a decoded ``routed-alerts`` record); fields that are missing are left out.
+
+    ``most``: of a list, so many are shown.
+    """
     if alert.get("type") == "heartbeat":
         return Text(f"heartbeat of {safe(alert.get('cluster'))} {_clock(alert.get('updated_at'))}", style="dim")
     parts: list[RenderableType] = [_head(alert), Text(safe(alert.get("summary")), style="bold"), Text("")]
@@ -45,7 +48,7 @@ def render(alert: Mapping[str, Any]) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
-    for label, line in _facts(alert):
+    for label, line in _facts(alert, most):
         facts.add_row(label, line)
     parts.append(facts)
     return Group(*parts)
@@ -94,23 +97,25 @@ def _routes(routes: list[Mapping[str, Any]]) -> RenderableType:
     return table
 
 
-def _facts(alert: Mapping[str, Any]) -> Iterable[tuple[str, Text]]:
+def _facts(alert: Mapping[str, Any], most: int) -> Iterable[tuple[str, Text]]:
     cause = _dict(alert.get("cause"))
     if cause:
         yield "cause", Text(f"{safe(cause.get('id'))} at {_entity(cause.get('root'))}, {_percent(cause.get('confidence'))}")
-    for i in _dicts(alert.get("impact"))[:_MOST]:
+    for i in _dicts(alert.get("impact"))[:most]:
         yield "feels it", Text(_impact(i))
     symptoms = [s for s in _dicts(alert.get("symptoms")) if s.get("active", True)]
     if symptoms:
-        yield "because", Text(" · ".join(_symptom(s) for s in symptoms[:_MOST]) + _more(len(symptoms)))
+        yield "because", Text(" · ".join(_symptom(s) for s in symptoms[:most]) + _more(len(symptoms), most))
     ruled_out = _dicts(alert.get("ruled_out"))
-    for n, r in enumerate(ruled_out[:_MOST]):
+    for n, r in enumerate(ruled_out[:most]):
         yield "not" if n == 0 else "", Text(f"{safe(r.get('id'))}: {safe(r.get('because'))}")
     for a in _dicts(cause.get("alternatives"))[:3]:
         yield "or else", Text(f"{safe(a.get('id'))} at {_entity(a.get('root'))}, {_percent(a.get('confidence'))}")
     automation = _dict(alert.get("automation"))
     if automation:
         yield "automate?", _automation(automation)
+    for n, r in enumerate(_dicts(alert.get("remedies"))):
+        yield "remedies" if n == 0 else "", Text(_remedy(r))
     suppressed = _dict(alert.get("suppressed"))
     if suppressed:
         why = ", ".join(filter(None, (safe(suppressed.get(k)) for k in ("id", "who", "why", "until"))))
@@ -139,6 +144,11 @@ def _symptom(s: Mapping[str, Any]) -> str:
     return f"{_entity(s.get('entity'))}: {what} since {_clock(s.get('since'))}"
 
 
+def _remedy(r: Mapping[str, Any]) -> str:
+    undo = f"; roll back ({safe(r.get('rollback'))}): {safe(r.get('rollback_owner'))}" if r.get("roll_back") else ""
+    return f"{safe(r.get('remedy'))} by {safe(r.get('by'))}: {safe(r.get('outcome'))}, {safe(r.get('why'))}{undo}"
+
+
 def _automation(a: Mapping[str, Any]) -> Text:
     verdict = safe(a.get("verdict"))
     line = Text(f"{_VERDICT.get(verdict, verdict)} {safe(a.get('remedy'))}".rstrip())
@@ -156,8 +166,8 @@ def _entity(value: object) -> str:
     return f"{safe(entity.get('kind'))} {safe(entity.get('name'))}".strip()
 
 
-def _more(total: int) -> str:
-    return f" · and {total - _MOST} more" if total > _MOST else ""
+def _more(total: int, most: int) -> str:
+    return f" · and {total - most} more" if total > most else ""
 
 
 def _percent(value: object) -> str:

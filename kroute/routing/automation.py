@@ -41,6 +41,8 @@ class Inputs(NamedTuple):
     reports: dict[str, list[Stamped]]
     elsewhere: frozenset[str]
     """Incidents that are known to have another root: their reports do not count here."""
+    useless: frozenset[str]
+    """Remedies that were tried on this incident and did not help."""
     now_ms: int
 
 
@@ -87,7 +89,10 @@ def _judge(x: Inputs, remedy: Remedy) -> Automation:
     prove("confidence", x.incident.confidence >= bar, f"confidence is under {bar:g}")
     frozen = _frozen(x, remedy)
     prove("freeze", not frozen, f"change freeze: {', '.join(frozen[:5])}")
-    prove("cooldown", not _ran_lately(x, remedy), f"{remedy.id} ran or failed here within {numbers.cooldown_s:g} s")
+    if remedy.id in x.useless:
+        prove("cooldown", False, f"{remedy.id} did not help this incident")
+    else:
+        prove("cooldown", not _ran_lately(x, remedy), f"{remedy.id} ran or failed here within {numbers.cooldown_s:g} s")
     families, sources = _breadth(x.incident)
     prove(
         "evidence",

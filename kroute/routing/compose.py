@@ -53,6 +53,7 @@ class Parts(NamedTuple):
     policy_version: str
     now_ms: int
     collapses: tuple[str, ...] = ()
+    remedies: tuple[out.RemedyRun, ...] = ()
 
 
 def compose(incident: Incident, cause: Cause, parts: Parts, estate: Estate) -> out.RoutedAlert:
@@ -107,6 +108,7 @@ def compose(incident: Incident, cause: Cause, parts: Parts, estate: Estate) -> o
         else None,
         policy_version=parts.policy_version,
         changes=parts.changes,
+        remedies=parts.remedies,
         collapses=parts.collapses[:MAX_LISTED],
         collapses_total=len(parts.collapses),
     )

@@ -80,6 +80,10 @@ class Controls:
         """Reports about a remedy on any incident, oldest first."""
         return [s for s in self._of("action") if s.control.remedy == remedy]
 
+    def actions_on(self, incident: str) -> list[Stamped]:
+        """Reports about remedies on an incident, oldest first."""
+        return self._about("action", incident)
+
     def _about(self, kind: str, incident: str) -> list[Stamped]:
         return _ordered(self._index.get((kind, incident), {}))
 

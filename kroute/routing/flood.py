@@ -15,6 +15,7 @@ from msgspec import Struct
 from kroute.routing.delivery import Wanted
 from kroute.routing.ledger import Entry, delivery_id
 from kroute.routing.rules import Numbers
+from kroute.routing.runs import ROLL_BACK
 from kroute.signals.model import Rows
 
 KEY = "flood|"
@@ -138,4 +139,9 @@ def _lately(team: Team, numbers: Numbers, now_ms: int) -> list[tuple[int, str]]:
 
 def _pages(incident: str, entry: Entry | None, w: Wanted) -> bool:
     """True when the route opens a page that is not open yet."""
-    return w.urgency == "page" and not w.silent and (entry is None or delivery_id(incident, w.destination) not in entry.opened)
+    return (
+        w.urgency == "page"
+        and not w.silent
+        and w.reason != ROLL_BACK
+        and (entry is None or delivery_id(incident, w.destination) not in entry.opened)
+    )

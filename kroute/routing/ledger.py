@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from kroute.routing.runs import Run
 from kroute.signals.model import Rows
 
 KEEP_MS = 24 * 3_600_000
@@ -74,6 +75,7 @@ class Entry(Struct, kw_only=True):
     acked: bool = False
     paged_ms: int | None = None
     """Since when a page has been open; escalations count from here."""
+    remedies: dict[str, Run] = {}
 
     @property
     def paging(self) -> bool:

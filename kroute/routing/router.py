@@ -12,6 +12,7 @@ import orjson
 from kroute.contracts.alerts import Alert, Automation, Suppressed
 from kroute.contracts.rows import Change
 from kroute.diagnosis.model import Cause, Owners, Prior
+from kroute.diagnosis.paths import Walker
 from kroute.incidents.model import Incident
 from kroute.routing import automation
 from kroute.routing.compose import Parts, compose, record
@@ -24,10 +25,12 @@ from kroute.routing.ledger import Entry, Frozen, Ledger, Opened, Said, Told, nee
 from kroute.routing.owners import DEFAULT_FALLBACK, PLATFORM_FALLBACK, Finder, Found
 from kroute.routing.ownership import OwnershipIndex
 from kroute.routing.policy import InForce, PolicyBook
+from kroute.routing.remedies import Followed, Watch, follow
 from kroute.routing.situation import Hush, hush, situation
 from kroute.routing.times import rfc3339
 from kroute.routing.urgency import RANK, SEVERITY_RANK, decide
 from kroute.routing.wanted import ESCALATED, Asker
+from kroute.signals.board import Board
 from kroute.signals.changes import Changes
 from kroute.signals.estate import Estate
 from kroute.signals.model import Measures, Rows
@@ -49,6 +52,7 @@ class _View(NamedTuple):
     automation: Automation
     collapses: tuple[str, ...]
     repeat_ms: int | None
+    followed: Followed
 
 
 class Router:
@@ -56,7 +60,7 @@ class Router:
 
     def __init__(
         self, domain: str, rows: Rows, ownership: OwnershipIndex, policy: PolicyBook, controls: Controls, changes: Changes,
-        catalogue: Mapping[str, Cause], estate: Estate, measures: Measures,
+        catalogue: Mapping[str, Cause], estate: Estate, measures: Measures, board: Board,
     ) -> None:  # fmt: skip
         self.domain = domain
         self._ownership = ownership
@@ -66,6 +70,7 @@ class Router:
         self._catalogue = catalogue
         self._estate = estate
         self._measures = measures
+        self._board = board
         self._finder = Finder(ownership, estate)
         self._ledger = Ledger(rows)
         self._floods = Floods(rows, self._ledger.get)
@@ -139,7 +144,8 @@ class Router:
                 self.fallbacks[r.via] += 1
         urgency = max((RANK[w.urgency] for w in view.wanted), default=-1)
         escalated = any(w.reason.startswith(ESCALATED) and f"{w.role}|{w.team}" not in old.told for w in view.wanted)
-        type_ = _type(incident, entry, view.severity, urgency, unheard, back=back, escalated=escalated)
+        undone = any(u.remedy not in old.remedies or not old.remedies[u.remedy].roll_back for u in view.followed.undo)
+        type_ = _type(incident, entry, view.severity, urgency, unheard, back=back, escalated=escalated or undone)
         alert = compose(
             incident,
             cause,
@@ -154,6 +160,7 @@ class Router:
                 changes=self._touching(incident, now_ms),
                 why=_why(incident, unheard, reason, policy, view, self._floods.into(view.wanted)),
                 collapses=view.collapses,
+                remedies=view.followed.told,
                 policy_version=policy.version,
                 now_ms=now_ms,
             ),
@@ -180,6 +187,7 @@ class Router:
                 supersedes=incident.supersedes,
                 heard=tuple(heard),
                 acked=acked,
+                remedies=view.followed.runs,
                 paged_ms=(old.paged_ms if old.paged_ms is not None and not afresh else now_ms) if pages else None,
             )
         )  # fmt: skip
@@ -198,19 +206,20 @@ class Router:
             incident, cause, impact, self._finder, self._ownership, policy, entry, afresh=afresh, acked=acked, hush=hushed,
             now_ms=now_ms,
         )  # fmt: skip
-        asked = asker.ask(decision)
+        followed = self._follow(incident, entry, now_ms)
+        asked = asker.ask(decision, followed.undo)
         suppressed = hushed.whole
         if suppressed is None and asked.routes and all(w.silent for w in asked.routes):
             first = asked.routes[0]
             suppressed = hushed.of_route(first.team, asker.services_of(first))
         verdict = (
-            self._automation(incident, cause, asked.action, impact, policy, drills, now_ms)
+            self._automation(incident, cause, asked.action, impact, policy, drills, followed, now_ms)
             if firing
             else Automation(verdict="human", remedy=None, valid_until=None, proved={}, missing=("the incident is over",))
         )
         wanted = self._floods.hold_back(incident.id, entry, asked.routes, policy.numbers, now_ms) if firing else ()
         collapses = self._floods.carried_by(incident.id)
-        return _View(decision.severity, impact, wanted, asked.frozen, suppressed, verdict, collapses, asked.repeat_ms)
+        return _View(decision.severity, impact, wanted, asked.frozen, suppressed, verdict, collapses, asked.repeat_ms, followed)
 
     def _automation(
         self,
@@ -220,6 +229,7 @@ class Router:
         impact: Felt,
         policy: InForce,
         drills: tuple[Change, ...],
+        followed: Followed,
         now_ms: int,
     ) -> Automation:
         reports = {r.id: [s for s in self._controls.actions(r.id) if self._allowed(s)] for r in cause.remedies}
@@ -236,9 +246,19 @@ class Router:
                 freezes=tuple(self._changes.touching(incident.root, ("freeze",), now_ms, now_ms)),
                 reports=reports,
                 elsewhere=self._ledger.elsewhere(str(incident.root)) if any(reports.values()) else frozenset(),
+                useless=followed.useless,
                 now_ms=now_ms,
             )
         )
+
+    def _follow(self, incident: Incident, entry: Entry | None, now_ms: int) -> Followed:
+        """What became of the remedies that were reported on the incident."""
+        before = entry.remedies if entry is not None else {}
+        reports = [s for s in self._controls.actions_on(incident.id) if self._allowed(s)]
+        if not before and not reports:
+            return Followed({})
+        watching = Watch(incident, self._catalogue, self._board, Walker(self._estate), now_ms)
+        return follow(watching, before, reports if incident.phase not in ENDED else [], self._finder, self._estate)
 
     def _heard(self, incident: str) -> dict[str, Stamped]:
         """Acknowledgements and verdicts on an incident, by what makes each new."""
@@ -304,6 +324,7 @@ def _why(
         else:
             better = f", should be {c.should_be}" if c.should_be else ""
             said.append(f"{c.by} says {c.verdict or 'nothing'}{better}" + (f": {c.why}" if c.why else ""))
+    said += view.followed.news
     if reason == "repeat":
         every = policy.numbers.repeat_s if view.repeat_ms is None else view.repeat_ms / 1000
         said.append(f"still firing after {every:g} s without an acknowledgement")
@@ -324,6 +345,8 @@ def _fingerprint(incident: Incident, view: _View) -> str:
         list(incident.supersedes), incident.superseded_by,
         [view.automation.verdict, view.automation.remedy],
     ]  # fmt: skip
+    if view.followed.runs:
+        parts.append(view.followed.fingerprint())
     if view.collapses:
         parts.append(list(view.collapses))
     return sha256(orjson.dumps(parts)).hexdigest()[:32]

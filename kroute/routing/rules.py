@@ -13,8 +13,8 @@ from kroute.routing.calendars import instant
 
 Role = Literal["impact", "diagnosis", "action"]
 ROLES: tuple[Role, ...] = ("impact", "diagnosis", "action")
-NAMED_ONLY = ("objective-breached", "cause-uncertain", "availability-threatened")
-"""Reasons of rules 3 and 4: a policy route touches them only by naming them in ``when.reason``."""
+NAMED_ONLY = ("objective-breached", "cause-uncertain", "availability-threatened", "roll-back")
+"""Reasons of rules 3 and 4, and of undoing a remedy: a policy route touches them only by naming them in ``when.reason``."""
 
 
 class Numbers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ from kroute.routing.ledger import Entry, Frozen, Told
 from kroute.routing.owners import DEFAULT_FALLBACK, Finder, Found
 from kroute.routing.ownership import OwnershipIndex
 from kroute.routing.policy import InForce
+from kroute.routing.remedies import Undo
 from kroute.routing.rules import PolicyRoute
 from kroute.routing.situation import Hush
 from kroute.routing.urgency import RANK, Context, Decision, Telling, by_policy, holds
@@ -87,10 +88,15 @@ class Asker:
         self._services: dict[str, dict[str, None]] = {}
         self._data_classes = data_classes(incident.root, felt, ownership)
 
-    def ask(self, decision: Decision) -> Asked:
-        """All routes, in the order impact, diagnosis, action; suppressed ones are silent."""
+    def ask(self, decision: Decision, undo: tuple[Undo, ...] = ()) -> Asked:
+        """All routes, in the order impact, diagnosis, action; suppressed ones are silent.
+
+        ``undo``: remedies that made things worse; whoever owns the way back is paged, before and above anything else.
+        """
         incident, owners = self._incident, self._cause.owners
         self._severity = decision.severity
+        for u in undo:
+            self._add("action", self._owner(f"undo|{u.remedy}", lambda u=u: u.owner), Telling("page", u.reason))  # type: ignore[misc]
         for a in self._felt.suffering():
             name = a.service or str(a.entity)
             frozen = self._owner(f"impact|{name}", lambda a=a: self._finder.of_affected(a))  # type: ignore[misc]

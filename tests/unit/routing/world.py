@@ -17,6 +17,7 @@ from kroute.routing.controls import Controls
 from kroute.routing.ownership import OwnershipIndex
 from kroute.routing.policy import PolicyBook
 from kroute.routing.router import Router
+from kroute.signals.board import Board
 from kroute.signals.changes import Changes
 from kroute.signals.estate import Estate
 from kroute.signals.model import Measure, Rows, Symptom
@@ -116,6 +117,7 @@ class World:
         self.stored = Rows("d")
         self.ownership = OwnershipIndex(self.stored)
         self.estate = Estate(self.stored)
+        self.board = Board(self.stored)
         self.controls = Controls(self.stored)
         self.changes = Changes(self.stored)
         self.policy = PolicyBook(self.stored)
@@ -135,7 +137,16 @@ class World:
 
     def new_router(self) -> Router:
         return Router(
-            C, self.stored, self.ownership, self.policy, self.controls, self.changes, CATALOGUE, self.estate, self.meter
+            C,
+            self.stored,
+            self.ownership,
+            self.policy,
+            self.controls,
+            self.changes,
+            CATALOGUE,
+            self.estate,
+            self.meter,
+            self.board,
         )
 
     def restart(self) -> None:

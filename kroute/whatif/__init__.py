@@ -1,0 +1,1 @@
+"""What would happen: one hypothetical incident, or a recording under another policy."""

@@ -20,6 +20,7 @@ from kroute.signals.model import Measure, Rows
 _KINDS: dict[OwnerRole, tuple[str, ...]] = {
     "platform": ("cluster",), "governance": ("cluster",), "network": ("cluster",), "service": ("service", "group"),
     "connector": ("connector",), "system": ("system",), "topic": ("topic", "service"), "principal": ("principal",),
+    "reader": ("service", "group"),
 }  # fmt: skip
 """Role word → kinds of rows that answer to it."""
 _ROOTS = ("group", "connector", "topic", "system", "principal")

@@ -22,7 +22,7 @@ from kroute.diagnosis.paths import Walker
 LIKELY = 0.9
 PASSED_ON = frozenset({
     "lag", "pace", "skew", "rebalance", "membership", "locality", "produce", "retries", "queue", "threads", "latency", "errors",
-    "traffic", "cpu", "storage", "replication", "replication-traffic", "leadership", "quorum", "liveness", "availability",
+    "traffic", "cpu", "storage", "replication", "replication-traffic", "leadership", "quorum", "availability",
     "probe", "source", "cache", "upload", "worker-rebalance", "assignment", "connections", "memory", "gc", "dominance",
 })  # fmt: skip
 """Families of symptoms that one overloaded or waiting part makes in its neighbours. What names its own cause (a failed task,

@@ -38,6 +38,7 @@ MAX_AFFECTED = 500
 MERGE_SHARE = 0.5
 """An incident is merged when another cause explains this share of its evidence."""
 IMPACT = ("objective-breached", "objective-at-risk")
+MAX_STALL_MS = 1_200_000
 OWN = 0.5
 """A symptom that the cause shows at its root at least this often is the root's own: while it is there, so is the cause."""
 
@@ -236,6 +237,9 @@ class Lifecycle:
             for e in walker.walk(inc.root, steps):
                 if not steps or steps == ("group",) or any((e, k) in self._board.active for k in IMPACT):
                     found[e] = None
+        for e in inc.affected:  # a transaction that has ended leads nowhere, yet who waited for it still suffers
+            if any((e, k) in self._board.active for k in IMPACT):
+                found[e] = None
         for e, _ in sorted(inc.evidence):
             found[e] = None
         kept = [e for e in found if e.kind in ("group", "topic")]
@@ -286,10 +290,14 @@ class Lifecycle:
             inc.phase, inc.resolved_ms, inc.updated_ms, inc.moment = "resolved", now_ms, now_ms, "resolved"
 
     def _stalled(self, inc: Incident, left: int, now_ms: int, timing: Timing) -> bool:
-        """True when what remains has not shrunk for a while: neither fewer symptoms nor a backlog that is being read."""
+        """True when what remains has not shrunk for a while: neither fewer symptoms nor a backlog that is being read.
+
+        What built up over a long trouble takes long to go: half of its length is allowed, up to ``MAX_STALL_MS``.
+        """
         if left < inc.remaining or any((e, "catching-up") in self._board.active for e in inc.affected):
             inc.remaining, inc.progress_ms = min(left, inc.remaining), now_ms
-        return now_ms - inc.progress_ms > timing.stall_ms
+        lasted = (inc.recovering_since_ms or now_ms) - inc.started_ms
+        return now_ms - inc.progress_ms > max(timing.stall_ms, min(lasted // 2, MAX_STALL_MS))
 
     def _end_empty(self, inc: Incident, now_ms: int) -> None:
         """Nothing is left of it: another incident explains its symptoms now (I4)."""

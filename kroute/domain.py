@@ -49,6 +49,7 @@ class Domain:
         self.lag = LagWindows(self.estate, self.board, rows, knowledge)
         self.connect = ConnectWindows(self.estate, self.board, rows, knowledge)
         self.metrics = MetricWindows(self.estate, self.board, rows, knowledge, self.connect)
+        self.lag.cutovers.promoted = self.metrics.promoted
         self.placement = PlacementWindows(self.estate, self.board, rows, knowledge)
         self.telemetry = TelemetryWindows(self.estate, self.board, rows, knowledge)
         self.access = AccessWindows(self.estate, self.board, rows, knowledge)

@@ -14,9 +14,10 @@ import msgspec
 from kroute.contracts.common import Entity
 from kroute.contracts.rows import Ownership
 from kroute.routing.classes import Classes
+from kroute.routing.links import links
 from kroute.routing.patterns import Pattern, pattern, split_key
 from kroute.signals.estate import Estate
-from kroute.signals.model import Rows
+from kroute.signals.model import Link, Rows
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -85,6 +86,7 @@ class OwnershipIndex:
         self._prefixes: dict[str, dict[int, dict[str, _Bucket]]] = {}
         self._lengths: dict[str, list[int]] = {}
         self._classes = Classes()
+        self._links: dict[str, tuple[Link, ...]] = {}
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -175,6 +177,14 @@ class OwnershipIndex:
         """Period of a batch consumer: ``schedule`` of its row, seconds, ``"1h"`` or ``{"period_s": 3600}``."""
         m = self.resolve("group", cluster, group)
         return _period_s(m.row.schedule) if m is not None else None
+
+    def links_from(self, cluster: str) -> tuple[Link, ...]:
+        """Migration links that have this cluster as their source."""
+        return self._links.get(cluster, ())
+
+    def link(self, entity: Entity) -> Link | None:
+        """One link, where a row states both of its clusters."""
+        return next((x for found in self._links.values() for x in found if x.entity == entity), None)
 
     def classed(self) -> bool:
         """True when any topic's row states a data class."""
@@ -279,6 +289,7 @@ class OwnershipIndex:
     def _set(self, key: str, row: Ownership | None) -> None:
         old = self._by_key.pop(key, None)
         self._classes.changed(old, row)
+        linked = "link" in [r.kind for r in (old, row) if r is not None]
         if old is not None:
             self._unlink(key, _parts(key, old))
         if row is not None:
@@ -294,6 +305,8 @@ class OwnershipIndex:
                     self._lengths[kind] = sorted(by_length, reverse=True)
                 bucket = by_length[len(p.text)].setdefault(p.text, _Bucket())
             bucket.add(pattern(cluster), key)
+        if linked:
+            self._links = links(self._by_key[k] for k in sorted(self._by_key))
 
     def _unlink(self, key: str, parts: tuple[str, str, str]) -> None:
         kind, cluster, name = parts
@@ -337,6 +350,14 @@ class DomainKnowledge:
     def schedule_period_s(self, cluster: str, group: str) -> float | None:
         """Period of a batch consumer in seconds, where stated."""
         return self._ownership.schedule_period_s(cluster, group)
+
+    def links_from(self, cluster: str) -> tuple[Link, ...]:
+        """Migration links that have this cluster as their source."""
+        return self._ownership.links_from(cluster)
+
+    def link(self, entity: Entity) -> Link | None:
+        """One link, where a row states both of its clusters."""
+        return self._ownership.link(entity)
 
     def classed(self) -> bool:
         """True when any topic's row states a data class."""

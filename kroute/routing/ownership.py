@@ -87,6 +87,7 @@ class OwnershipIndex:
         self._lengths: dict[str, list[int]] = {}
         self._classes = Classes()
         self._links: dict[str, tuple[Link, ...]] = {}
+        self._related: tuple[list[tuple[str, Ownership]], list[tuple[str, Ownership]]] | None = None
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -286,7 +287,16 @@ class OwnershipIndex:
             out.update(dict.fromkeys(g for e in list(out) for g in estate.related(e, "group")))
         return sorted(out)
 
+    def related(self, *, patterns: bool) -> list[tuple[str, Ownership]]:
+        """Rows of principals and links, whose relations hang on no message of theirs; ``patterns``: only those that name
+        topics or groups by a pattern, which new ones may match."""
+        if self._related is None:
+            rows = [(k, r) for k, r in sorted(self._by_key.items()) if r.kind in ("principal", "link")]
+            self._related = (rows, [x for x in rows if any(pattern(n).prefix for n in (*x[1].topics, *x[1].groups))])
+        return self._related[patterns]
+
     def _set(self, key: str, row: Ownership | None) -> None:
+        self._related = None
         old = self._by_key.pop(key, None)
         self._classes.changed(old, row)
         linked = "link" in [r.kind for r in (old, row) if r is not None]
@@ -325,53 +335,6 @@ class OwnershipIndex:
             if not prefixes:
                 del by_length[len(p.text)]
                 self._lengths[kind] = sorted(by_length, reverse=True)
-
-
-class DomainKnowledge:
-    """The first stage's questions, answered for one domain: a sink's group finds its service by its connector's row."""
-
-    def __init__(self, ownership: OwnershipIndex, estate: Estate) -> None:
-        self._ownership = ownership
-        self._estate = estate
-
-    def objective_s(self, cluster: str, group: str, topic: str | None) -> float | None:
-        """Freshness objective in seconds."""
-        connectors = sink_connectors(self._estate, Entity("group", cluster, group))
-        return self._ownership.objective_s(cluster, group, topic, connectors)
-
-    def data_age_objective_s(self, cluster: str, topic: str) -> float | None:
-        """Longest time without a record, seconds."""
-        return self._ownership.data_age_objective_s(cluster, topic)
-
-    def isolation(self, cluster: str, group: str) -> str | None:
-        """``read_committed`` | ``read_uncommitted``, where stated."""
-        return self._ownership.isolation(cluster, group)
-
-    def schedule_period_s(self, cluster: str, group: str) -> float | None:
-        """Period of a batch consumer in seconds, where stated."""
-        return self._ownership.schedule_period_s(cluster, group)
-
-    def links_from(self, cluster: str) -> tuple[Link, ...]:
-        """Migration links that have this cluster as their source."""
-        return self._ownership.links_from(cluster)
-
-    def link(self, entity: Entity) -> Link | None:
-        """One link, where a row states both of its clusters."""
-        return self._ownership.link(entity)
-
-    def classed(self) -> bool:
-        """True when any topic's row states a data class."""
-        return self._ownership.classed()
-
-    def data_class(self, cluster: str, topic: str) -> str | None:
-        """Data class of a topic, where stated."""
-        return self._ownership.data_class(cluster, topic)
-
-    def outside_class(self, cluster: str, group: str, topic: str, principals: tuple[str, ...]) -> str | None:
-        """Why the group has no right to the topic's data class; its principals may be stated by rows too."""
-        e = Entity("group", cluster, group)
-        stated = [p.name for p in self._estate.related(e, "group-principals")]
-        return self._ownership.outside_class(cluster, group, topic, (*principals, *stated), sink_connectors(self._estate, e))
 
 
 def sink_connectors(estate: Estate, entity: Entity) -> list[Entity]:

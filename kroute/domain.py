@@ -14,7 +14,8 @@ from kroute.diagnosis.load import Catalogue
 from kroute.incidents.lifecycle import Lifecycle
 from kroute.incidents.timing import Timing
 from kroute.routing.controls import Controls
-from kroute.routing.ownership import DomainKnowledge, OwnershipIndex
+from kroute.routing.knowledge import DomainKnowledge
+from kroute.routing.ownership import OwnershipIndex
 from kroute.routing.policy import PolicyBook
 from kroute.routing.router import Router
 from kroute.signals.access import AccessWindows
@@ -40,6 +41,8 @@ class Domain:
     ) -> None:  # fmt: skip
         self.name = name
         self.clusters: list[str] = []
+        self._topics: dict[str, int] = {}
+        """How many topics a cluster had when patterns of rows were last matched."""
         self._catalogue = catalogue
         self._ownership = ownership
         self._changes = changes
@@ -49,6 +52,7 @@ class Domain:
         self.lag = LagWindows(self.estate, self.board, rows, knowledge)
         self.connect = ConnectWindows(self.estate, self.board, rows, knowledge)
         self.metrics = MetricWindows(self.estate, self.board, rows, knowledge, self.connect)
+        self.lag.cutovers.promoted = self.metrics.promoted
         self.placement = PlacementWindows(self.estate, self.board, rows, knowledge)
         self.telemetry = TelemetryWindows(self.estate, self.board, rows, knowledge)
         self.access = AccessWindows(self.estate, self.board, rows, knowledge)
@@ -103,6 +107,7 @@ class Domain:
             self.estate.observe_lag(m)
             if new:
                 self._connect(group)
+                self._match(m.cluster)
             self.lag.observe(src, m, now_ms)
             self.classes.observe(src, m, now_ms)
         elif isinstance(m, BrokerMetrics):
@@ -119,6 +124,10 @@ class Domain:
             self.connect.observe(src, m, now_ms)
         elif isinstance(m, Topology):
             self.estate.observe_topology(m)
+            count = len(self.estate.of_kind("topic", m.cluster))
+            if count != self._topics.get(m.cluster):
+                self._topics[m.cluster] = count
+                self._match(m.cluster)
             self.placement.observe(src, m, now_ms)
         elif isinstance(m, Access):
             self.access.observe(src, m, now_ms)
@@ -127,6 +136,19 @@ class Domain:
         """An ownership row came, changed or went: what it states about relations follows."""
         for entity in self._ownership.concerned(key, row, self.estate, self.clusters):
             self._connect(entity)
+
+    def meet(self, cluster: str) -> None:
+        """A cluster is heard for the first time: rows that were known before speak of it too."""
+        self._relate(cluster, patterns=False)
+
+    def _match(self, cluster: str) -> None:
+        """Topics or groups are new: patterns of rows may mean them."""
+        self._relate(cluster, patterns=True)
+
+    def _relate(self, cluster: str, *, patterns: bool) -> None:
+        for key, row in self._ownership.related(patterns=patterns):
+            for entity in self._ownership.concerned(key, row, self.estate, [cluster]):
+                self._connect(entity)
 
     def _connect(self, entity: Entity) -> None:
         for relation, others in self._ownership.estate_edges(entity, self.estate):

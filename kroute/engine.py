@@ -195,6 +195,7 @@ class PartitionState:
             if value.cluster not in known:
                 known.append(value.cluster)
                 domain.clusters = known
+                domain.meet(value.cluster)
             domain.observe(fact.topic, Src(fact.src, fact.p, fact.o, fact.ts), value, now)
             clock.dirty[name] = clock.dirty.get(name, False) or domain.changed()
         else:

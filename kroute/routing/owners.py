@@ -138,12 +138,22 @@ class Finder:
         root = incident.root
         if root.kind == "service":
             return self._service_row(root.cluster, root.name)
+        if root.kind == "link":
+            return self._of_groups(self._named(incident) or self._awaited(root))
         if root.kind in ("connector", "topic"):
             service = self._ownership.service_of(root)
             found = self._service_row(root.cluster, service) if service else None
             if found is not None:
                 return found
         return self._of_groups(self._walk("group", incident) or [e for e in incident.affected if e.kind == "group"])
+
+    def _awaited(self, link: Entity) -> list[Entity]:
+        """Groups of a migration link that do not read on its target yet, in the row's order; all where none is left out."""
+        stated = self._ownership.link(link)
+        if stated is None:
+            return []
+        groups = [Entity("group", stated.target, name) for name in stated.groups]
+        return [g for g in groups if not self._estate.has(g)] or groups
 
     @staticmethod
     def _named(incident: Incident) -> list[Entity]:

@@ -14,9 +14,10 @@ import msgspec
 from kroute.contracts.common import Entity
 from kroute.contracts.rows import Ownership
 from kroute.routing.classes import Classes
+from kroute.routing.links import links
 from kroute.routing.patterns import Pattern, pattern, split_key
 from kroute.signals.estate import Estate
-from kroute.signals.model import Rows
+from kroute.signals.model import Link, Rows
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -85,6 +86,8 @@ class OwnershipIndex:
         self._prefixes: dict[str, dict[int, dict[str, _Bucket]]] = {}
         self._lengths: dict[str, list[int]] = {}
         self._classes = Classes()
+        self._links: dict[str, tuple[Link, ...]] = {}
+        self._related: tuple[list[tuple[str, Ownership]], list[tuple[str, Ownership]]] | None = None
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -175,6 +178,14 @@ class OwnershipIndex:
         """Period of a batch consumer: ``schedule`` of its row, seconds, ``"1h"`` or ``{"period_s": 3600}``."""
         m = self.resolve("group", cluster, group)
         return _period_s(m.row.schedule) if m is not None else None
+
+    def links_from(self, cluster: str) -> tuple[Link, ...]:
+        """Migration links that have this cluster as their source."""
+        return self._links.get(cluster, ())
+
+    def link(self, entity: Entity) -> Link | None:
+        """One link, where a row states both of its clusters."""
+        return next((x for found in self._links.values() for x in found if x.entity == entity), None)
 
     def classed(self) -> bool:
         """True when any topic's row states a data class."""
@@ -276,9 +287,19 @@ class OwnershipIndex:
             out.update(dict.fromkeys(g for e in list(out) for g in estate.related(e, "group")))
         return sorted(out)
 
+    def related(self, *, patterns: bool) -> list[tuple[str, Ownership]]:
+        """Rows of principals and links, whose relations hang on no message of theirs; ``patterns``: only those that name
+        topics or groups by a pattern, which new ones may match."""
+        if self._related is None:
+            rows = [(k, r) for k, r in sorted(self._by_key.items()) if r.kind in ("principal", "link")]
+            self._related = (rows, [x for x in rows if any(pattern(n).prefix for n in (*x[1].topics, *x[1].groups))])
+        return self._related[patterns]
+
     def _set(self, key: str, row: Ownership | None) -> None:
+        self._related = None
         old = self._by_key.pop(key, None)
         self._classes.changed(old, row)
+        linked = "link" in [r.kind for r in (old, row) if r is not None]
         if old is not None:
             self._unlink(key, _parts(key, old))
         if row is not None:
@@ -294,6 +315,8 @@ class OwnershipIndex:
                     self._lengths[kind] = sorted(by_length, reverse=True)
                 bucket = by_length[len(p.text)].setdefault(p.text, _Bucket())
             bucket.add(pattern(cluster), key)
+        if linked:
+            self._links = links(self._by_key[k] for k in sorted(self._by_key))
 
     def _unlink(self, key: str, parts: tuple[str, str, str]) -> None:
         kind, cluster, name = parts
@@ -312,45 +335,6 @@ class OwnershipIndex:
             if not prefixes:
                 del by_length[len(p.text)]
                 self._lengths[kind] = sorted(by_length, reverse=True)
-
-
-class DomainKnowledge:
-    """The first stage's questions, answered for one domain: a sink's group finds its service by its connector's row."""
-
-    def __init__(self, ownership: OwnershipIndex, estate: Estate) -> None:
-        self._ownership = ownership
-        self._estate = estate
-
-    def objective_s(self, cluster: str, group: str, topic: str | None) -> float | None:
-        """Freshness objective in seconds."""
-        connectors = sink_connectors(self._estate, Entity("group", cluster, group))
-        return self._ownership.objective_s(cluster, group, topic, connectors)
-
-    def data_age_objective_s(self, cluster: str, topic: str) -> float | None:
-        """Longest time without a record, seconds."""
-        return self._ownership.data_age_objective_s(cluster, topic)
-
-    def isolation(self, cluster: str, group: str) -> str | None:
-        """``read_committed`` | ``read_uncommitted``, where stated."""
-        return self._ownership.isolation(cluster, group)
-
-    def schedule_period_s(self, cluster: str, group: str) -> float | None:
-        """Period of a batch consumer in seconds, where stated."""
-        return self._ownership.schedule_period_s(cluster, group)
-
-    def classed(self) -> bool:
-        """True when any topic's row states a data class."""
-        return self._ownership.classed()
-
-    def data_class(self, cluster: str, topic: str) -> str | None:
-        """Data class of a topic, where stated."""
-        return self._ownership.data_class(cluster, topic)
-
-    def outside_class(self, cluster: str, group: str, topic: str, principals: tuple[str, ...]) -> str | None:
-        """Why the group has no right to the topic's data class; its principals may be stated by rows too."""
-        e = Entity("group", cluster, group)
-        stated = [p.name for p in self._estate.related(e, "group-principals")]
-        return self._ownership.outside_class(cluster, group, topic, (*principals, *stated), sink_connectors(self._estate, e))
 
 
 def sink_connectors(estate: Estate, entity: Entity) -> list[Entity]:

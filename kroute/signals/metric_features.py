@@ -242,6 +242,9 @@ def _link(m: BrokerMetrics, into: dict[str, float]) -> None:
             state = (s.labels or {}).get("state", "").lower()
             bad = (s.value > 0 and state not in LINK_STATE_FINE) if state else s.value <= 0
             _put(into, "link_error", 1.0 if bad else 0.0, add=False)
+            if state and s.value > 0:
+                _put(into, "link_promoted", 1.0 if state == "promoted" else 0.0, add=False)
+                _put(into, "promoting", 1.0 if state == "promoting" else 0.0, add=False)
 
 
 def _principals(m: BrokerMetrics, out: Values, totals: dict[str, float]) -> None:

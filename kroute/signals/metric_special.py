@@ -10,7 +10,7 @@ from kroute.signals.metric_rules import HEALTHY, RULES, Feature, Finding, Series
 
 DISK_HORIZON_MS = 2 * 3_600_000
 """A disk that is full within this time at the present slope is filling."""
-STUCK_POLLS = 10
+STUCK_POLLS = 6
 DOMINANT_SHARE = 0.5
 PEER_POLLS = 3
 MESSAGES = Feature("messages", "records in", "/s", None, add=True)
@@ -144,13 +144,18 @@ def produce_retries(view: View) -> Finding | None:
 
 
 def link_groups_stuck(view: View) -> Finding | None:
-    """M52: promotion has begun, is not complete, and made no progress for ten polls."""
+    """M52: promotion has begun, is not complete, and made no progress for six polls.
+
+    It has begun when some groups are promoted, or when the link, or the row that states it, says so.
+    """
     promoted, subscribed = view.series("promoted", False), view.series("subscribed", False)
     if not promoted or not subscribed:
         return None
     now, of = promoted[-1][1], subscribed[-1][1]
     still = promoted[-STUCK_POLLS:]
-    if 0 < now < of and len(still) == STUCK_POLLS and all(v == now for _, v in still):
+    begun = view.series("promoting", False)[-STUCK_POLLS:]
+    said = len(begun) == STUCK_POLLS and all(v > 0 for _, v in begun)
+    if (now > 0 or said) and now < of and len(still) == STUCK_POLLS and all(v == now for _, v in still):
         why = f"{number(now)} of {number(of)} groups promoted, no progress over {STUCK_POLLS} polls"
         return Finding(True, still[0][0], now, why, {"feature": "promoted", "promoted": now, "subscribed": of})
     return HEALTHY

@@ -37,6 +37,7 @@ class MetricWindows:
         self, estate: Estate, board: Board, rows: Rows, knowledge: Knowledge, connect: ConnectWindows | None = None
     ) -> None:
         self._board = board
+        self._known = knowledge
         self._connect = connect
         self._store = RingStore(rows, TABLE, HOURLY)
         self._deadlines: list[tuple[int, SourceKey]] = []
@@ -46,11 +47,24 @@ class MetricWindows:
         s = m.source
         key: SourceKey = (s.kind, m.cluster, s.connect or "", s.id)
         if m.up:
-            self._insert(src, key, m.observed_at_ms, m.interval_ms, extract(m), now_ms, m.part)
+            values = extract(m)
+            if s.kind == "link" and self._phase(m.cluster, s.id) == "promoting":
+                values[Entity("link", m.cluster, s.id)]["promoting"] = 1.0
+            self._insert(src, key, m.observed_at_ms, m.interval_ms, values, now_ms, m.part)
         else:
             self._judge(src, self._store.failed(key, m.observed_at_ms), now_ms)
         if self._connect is not None:
             self._connect.observe_samples(src, m, connector_samples(m) if m.up else {}, now_ms)
+
+    def _phase(self, cluster: str, link: str) -> str:
+        stated = self._known.link(Entity("link", cluster, link))
+        return stated.phase if stated is not None else ""
+
+    def promoted(self, link: Entity) -> bool:
+        """True when the newest scrape of a link says that it is promoted as a whole."""
+        rings = [self._store.rings[k] for k in sorted(self._store.sources.get(link, ()))]
+        newest = [r.newest for r in rings if r.newest is not None]
+        return any(p.values.get(link, {}).get("link_promoted") == 1.0 for p in newest)
 
     def observe_disks(
         self, src: Src, cluster: str, ratios: dict[int, float], at_ms: int, every_ms: int | None, now_ms: int

@@ -74,6 +74,20 @@ class SymptomKind(NamedTuple):
     title: str
 
 
+class Link(NamedTuple):
+    """A migration link as rows state it. ``phase``: ``promoting`` | ``promoted``, or empty while clients stay on the source.
+
+    ``dual_run_until_ms``: until then both sides may be in use on purpose.
+    """
+
+    entity: Entity
+    source: str
+    target: str
+    groups: tuple[str, ...]
+    phase: str
+    dual_run_until_ms: int | None
+
+
 class Knowledge(Protocol):
     """What people have stated and the first stage may use; the engine hands it in (from ownership rows)."""
 
@@ -91,6 +105,14 @@ class Knowledge(Protocol):
 
     def schedule_period_s(self, cluster: str, group: str) -> float | None:
         """Period in which a batch consumer is expected to commit, where a row states one."""
+        ...
+
+    def links_from(self, cluster: str) -> tuple[Link, ...]:
+        """Migration links that have this cluster as their source."""
+        ...
+
+    def link(self, entity: Entity) -> Link | None:
+        """One link, where a row states both of its clusters."""
         ...
 
     def classed(self) -> bool:
@@ -151,6 +173,12 @@ class NoKnowledge:
         return None
 
     def schedule_period_s(self, cluster: str, group: str) -> float | None:
+        return None
+
+    def links_from(self, cluster: str) -> tuple[Link, ...]:
+        return ()
+
+    def link(self, entity: Entity) -> Link | None:
         return None
 
     def classed(self) -> bool:

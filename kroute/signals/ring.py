@@ -20,8 +20,9 @@ from kroute.signals.model import DEFAULT_INTERVAL_MS, Rows, stale_after_ms
 SLOTS = 16
 BATCH = 8
 """Baselines are fed once in this many polls, with polls at least this many back."""
-TOLD = ("group:", "topic:")
-"""Values of a pseudo entity ``source`` that say which labelled signals a scrape exports at all."""
+TOLD = "group:"
+"""Values of a pseudo entity ``source`` that say which signals a scrape exports of groups at all. (Of topics only those
+that fail are followed: of the others nothing is known.)"""
 KEEP_BASE_MS = 7 * 86_400_000
 """A labelled entity's baseline is dropped when it has not been fed for this long."""
 

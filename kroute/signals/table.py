@@ -36,6 +36,8 @@ KINDS: tuple[K, ...] = (
     K("partition-hot", "topic", LAG, "skew", 0.002, 0.15, "L21", ("end",), "one partition takes far more than its siblings"),
     K("stable-end-stuck", "topic", LAG, "transactions", 0.0001, 0.05, "L22", ("end", "stable_end"), "last stable offset fixed while the end grows"),
     K("data-stale", "topic", LAG, "impact", 0.0, 0.0, "L23", ("end",), "no record for longer than its objective allows"),
+    # Links, judged from the groups and topics of their source.
+    K("link-both-sides", "link", LAG, "cutover", 1e-5, 0.05, "L24", ("committed", "end"), "groups commit or topics are written on the source of a promoted link"),
     # Brokers and cluster, judged from scrapes. Rules M1–…
     K("flush-slow", "broker", METRICS, "storage", 0.002, 0.25, "M1", ("log_flush_ms",), "log flush slow against its own usual and its peers"),
     K("local-time-high", "broker", METRICS, "storage", 0.0005, 0.10, "M2", ("request_local_ms",), "local time of produce or fetch high"),

@@ -130,6 +130,8 @@ class EntityView:
         of = poll.values.get(self.entity)
         value = None if of is None else of.get(name)
         if value is None and self.entity.kind in LABELLED:
+            # A topic whose failures were told, and of which a scrape tells requests but none that failed, fails no more.
+            name = "produce_requests" if name == "produce_errors" and self.symptom("produce-retries") is not None else name
             return 0.0 if f"{self.entity.kind}:{name}" in poll.totals else None
         return value
 

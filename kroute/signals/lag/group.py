@@ -54,6 +54,8 @@ class Surroundings(NamedTuple):
     rack_of: Callable[[int], str | None]
     fresh: Callable[[int], list[Fresh]]
     """Freshness per topic with an objective, as it stood when the window held that many polls."""
+    left: bool = False
+    """Its place is on another cluster: without members it has not stopped, it has moved (see ``cutover``)."""
 
 
 class Group:
@@ -130,6 +132,8 @@ class Group:
         owner = self._owner if poll.members else None
         if v is None:
             out.unknown(*_NEED_OFFSETS)
+        elif around.left and empty:
+            out.clear(*_NEED_OFFSETS)
         else:
             carry.isolation, carry.at_stable = v.isolation if not around.isolation else was.isolation, v.at_stable
             movement(v, carry)

@@ -25,7 +25,7 @@ class LagMeasures:
         self._groups: dict[Entity, Group] = {}
         self._topics: dict[Entity, TopicWindow] = {}
 
-    def _around(self, g: Group) -> Surroundings:
+    def _around(self, g: Group, *, left: bool = False) -> Surroundings:
         c, name = g.entity.cluster, g.entity.name
         stated = self._known.isolation(c, name)
         objectives = [(t, s) for t in g.ring.topics if (s := self._known.objective_s(c, name, t)) is not None and s > 0]
@@ -45,7 +45,7 @@ class LagMeasures:
 
         return Surroundings(
             self._known.schedule_period_s(c, name), _ISOLATION.get(stated or "", 0),
-            lambda topic, p: estate.leader(c, topic, p), rack_of, fresh,
+            lambda topic, p: estate.leader(c, topic, p), rack_of, fresh, left,
         )  # fmt: skip
 
     def _behind(self, g: Group, n: int, topic: str) -> tuple[int, float, str] | None:

@@ -110,8 +110,8 @@ class TopicWindow:
             elif old is not None and newest and e >= 0:
                 del stuck[p]
 
-    def judge(self, t: int, data_age_objective_s: float | None) -> Verdict:
-        """Say L20–L23 at the newest point."""
+    def judge(self, t: int, data_age_objective_s: float | None, *, left: bool = False) -> Verdict:
+        """Say L20–L23 at the newest point. ``left``: its producers go to another cluster, so silence means nothing."""
         h, hist = self.head, self.history
         out = Verdict(h.active)
         e = hist.ends[: hist.n]
@@ -125,10 +125,12 @@ class TopicWindow:
             delta = np.where(both, delta, 0)
         seconds = max((t - hist.t[b]) / 1000.0, 0.001)
         self._moves(t, e)
-        self._produce_stopped(t, out)
+        if not left:
+            self._produce_stopped(t, out)
         self._hot(t, delta, seconds, out)
         self._stable_stuck(t, e[-1], out)
-        self._stale(t, data_age_objective_s, out)
+        if not left:
+            self._stale(t, data_age_objective_s, out)
         out.finish(t)
         h.active = out.active
         self._fold(e)

@@ -16,6 +16,7 @@ from kroute.signals import rowkeys
 from kroute.signals.board import Board
 from kroute.signals.estate import Estate
 from kroute.signals.lag import store
+from kroute.signals.lag.cutover import Cutovers
 from kroute.signals.lag.group import GROUP_KINDS, Group
 from kroute.signals.lag.measures import LagMeasures
 from kroute.signals.lag.ring import NEVER, Carry, Poll
@@ -49,6 +50,7 @@ class LagWindows(LagMeasures):
         self._due: list[tuple[int, str, Entity]] = []
         self._judged: dict[tuple[str, ...], frozenset[str]] = {}
         self._stored: dict[tuple[str, str, str], dict[str, bytes]] = {}
+        self.cutovers = Cutovers(estate, board, knowledge, self._groups)
 
     # -- feeding ---------------------------------------------------------------------------------------------
 
@@ -90,6 +92,7 @@ class LagWindows(LagMeasures):
         self._rows.put(store.TABLE, store.group_key(e) + "x", str(t).encode())
         heapq.heappush(self._due, (t + TOMB_MS, "dead", e))
         self._forget(e, g)
+        self.cutovers.observe(e.cluster, t, DEFAULT_INTERVAL_MS, ("", 0, -1))
 
     def _forget(self, e: Entity, g: Group | None) -> None:
         self._board.forget(e)
@@ -166,7 +169,7 @@ class LagWindows(LagMeasures):
         elif newest:
             g.head.interval_ms = m.interval_ms
         self._offer(g, at)
-        around = self._around(g)
+        around = self._around(g, left=self.cutovers.left(g.entity))
         for n in range(at + 1, ring.n + 1):
             out = g.judge(n, around)
         g.fold()
@@ -218,7 +221,7 @@ class LagWindows(LagMeasures):
             newest = w.offer(t, interval, ring.ids[s], ends, stable, gaps)
             if newest or (w.touched and w.history.n and w.history.t[-1] >= t):
                 last = w.history.t[-1]
-                out = w.judge(last, self._known.data_age_objective_s(cluster, topic))
+                out = w.judge(last, self._known.data_age_objective_s(cluster, topic), left=self.cutovers.leaves(e))
                 src = ring.polls[at].src
                 active = tuple(_symptom(k, e, last, f, src, {"topic": topic}) for k, f in out.found.items())
                 self._board.report(LAG, e, last, interval, TOPIC_KINDS, active)
@@ -237,6 +240,7 @@ class LagWindows(LagMeasures):
             judged = self._judged[key] = GROUP_KINDS - frozenset(key)
         active = tuple(_symptom(k, g.entity, poll.t, f, poll.src, {}) for k, f in out.found.items()) if out.found else ()
         self._board.report(LAG, g.entity, poll.t, g.head.interval_ms, judged, active)
+        self.cutovers.observe(g.entity.cluster, poll.t, g.head.interval_ms, poll.src)
 
     # -- time ------------------------------------------------------------------------------------------------
 

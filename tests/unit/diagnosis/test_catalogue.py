@@ -224,6 +224,10 @@ def migration_sync_lag(w: Town) -> None:
     w.ill("link/mirror", "link-lagging", "link-failing")
 
 
+def migration_split_brain(w: Town) -> None:
+    w.ill("link/mirror", "link-both-sides")
+
+
 def migration_group_stuck(w: Town) -> None:
     w.declare("migration", "link/mirror", at=w.now - 660_000)
     w.ill("link/mirror", "link-groups-stuck")
@@ -288,6 +292,7 @@ TYPICAL: list[tuple[Fault, str, str, str]] = [
     (balancer_trouble, "balancer-trouble", "cluster/prod", "automq"),
     (migration_sync_lag, "migration-sync-lag", "link/mirror", "kafka"),
     (migration_group_stuck, "migration-group-stuck", "link/mirror", "kafka"),
+    (migration_split_brain, "migration-split-brain", "link/mirror", "kafka"),
     (coordinator_trouble, "coordinator-trouble", "broker/2", "kafka"),
     (broker_memory, "broker-memory", "broker/2", "kafka"),
     (authentication_failure, "authentication-failure", "principal/p1", "kafka"),

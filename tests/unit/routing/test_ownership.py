@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from kroute.contracts.common import Entity
 from kroute.contracts.inputs import ConnectorStatus, PartitionInfo, TopicInfo, Topology
 from kroute.contracts.rows import Ownership, Slo
-from kroute.routing.ownership import DomainKnowledge, OwnershipIndex
+from kroute.routing.knowledge import DomainKnowledge
+from kroute.routing.ownership import OwnershipIndex
 from kroute.routing.patterns import pattern, split_key
 from kroute.signals.estate import Estate
 from kroute.signals.model import Rows

@@ -10,7 +10,8 @@ import pytest
 from kroute.contracts.common import Entity
 from kroute.contracts.inputs import ConsumerLag, Member, PartitionLag
 from kroute.contracts.rows import Ownership
-from kroute.routing.ownership import DomainKnowledge, OwnershipIndex
+from kroute.routing.knowledge import DomainKnowledge
+from kroute.routing.ownership import OwnershipIndex
 from kroute.signals.board import Board
 from kroute.signals.classes import ClassReaders
 from kroute.signals.estate import Estate

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from kroute.contracts.common import Entity
+from kroute.signals.lag.cutover import JUDGED as CUTOVER_KINDS
 from kroute.signals.lag.group import GROUP_KINDS
 from kroute.signals.lag.windows import TOPIC_KINDS
 from kroute.signals.model import Status
@@ -56,7 +57,7 @@ def test_a_series_says_what_it_says_because(row: Row) -> None:
 
 def test_every_kind_of_the_table_is_judged_here() -> None:
     kinds = {k.kind for k in KINDS if k.reporter == LAG}
-    assert kinds == GROUP_KINDS | TOPIC_KINDS
+    assert kinds == GROUP_KINDS | TOPIC_KINDS | CUTOVER_KINDS
 
 
 @pytest.mark.parametrize("interval", [1, 5, 15, 30, 60])

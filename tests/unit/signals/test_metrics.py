@@ -382,10 +382,18 @@ def test_m51_a_link_in_an_error_state(bench: Bench, bad: Sample, fine: Sample) -
 def test_m52_a_promotion_without_progress(bench: Bench) -> None:
     link(bench, range(20), sample("link_groups_promoted", 0), sample("link_groups_subscribed", 9))
     assert bench.status(entity("link", "move"), "link-groups-stuck") is Status.HEALTHY
-    link(bench, range(20, 30), sample("link_groups_promoted", 4), sample("link_groups_subscribed", 9))
-    assert bench.symptom(entity("link", "move"), "link-groups-stuck").why == "4 of 9 groups promoted, no progress over 10 polls"
+    link(bench, range(20, 26), sample("link_groups_promoted", 4), sample("link_groups_subscribed", 9))
+    assert bench.symptom(entity("link", "move"), "link-groups-stuck").why == "4 of 9 groups promoted, no progress over 6 polls"
     link(bench, [30], sample("link_groups_promoted", 5), sample("link_groups_subscribed", 9))
     assert bench.status(entity("link", "move"), "link-groups-stuck") is Status.HEALTHY
+
+
+def test_m52_the_first_group_of_a_promotion_that_has_begun_may_hang_too(bench: Bench) -> None:
+    figures = (sample("link_groups_promoted", 0), sample("link_groups_subscribed", 9))
+    link(bench, range(20), *figures, sample("link_state", 1, state="LINKING"))
+    assert bench.status(entity("link", "move"), "link-groups-stuck") is Status.HEALTHY
+    link(bench, range(20, 26), *figures, sample("link_state", 1, state="PROMOTING"))
+    assert bench.status(entity("link", "move"), "link-groups-stuck") is Status.ACTIVE
 
 
 @pytest.mark.parametrize(

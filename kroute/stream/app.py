@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import ssl
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from prometheus_client import REGISTRY
 
 from kroute import settings as settings_module
 from kroute.contracts.topics import SIGNALS, STATES
+from kroute.errors import KrouteError
 from kroute.settings import Kafka, Settings
 from kroute.stream import consumer as holding
 from kroute.stream import metrics, placement
 from kroute.stream.correlate import Correlate, EngineLike
 from kroute.stream.gate import StateGate
 from kroute.stream.ingest import TAKE, Ingest
-from kroute.stream.process import Datadir, Watchdog
+from kroute.stream.process import EXIT_STATE, Datadir, Watchdog, die
 from kroute.stream.tables import Tables
 from kroute.stream.topics import create_topics, input_topics, realms
 from kroute.stream.web import Web
@@ -81,8 +83,11 @@ class App(faust.App):
 
     async def on_first_start(self) -> None:
         """Prepare, then begin to serve ``/ready``."""
-        if not self.prepared:
-            await asyncio.to_thread(self.prepare)
+        if not self.prepared:  # a plain Faust worker: there is nobody else to say what is wrong
+            try:
+                await asyncio.to_thread(self.prepare)
+            except KrouteError as e:
+                die(str(e), code=EXIT_STATE)
         self.consumer.held = frozenset(self.settings.names.full(t) for t in SIGNALS)
         self.consumer.batched = self.ingest.topics
         await super().on_first_start()
@@ -240,12 +245,16 @@ def credentials(kafka: Kafka) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    """``app``, built from the environment when it is first asked for."""
+    """``app``, built from the environment when it is first asked for: by the ``faust`` program, so a mistake ends it."""
     if name == "app":
         import uvloop  # noqa: PLC0415  (only where this module is the program)
 
         uvloop.install()
-        built = create_app(settings_module.load())
+        try:
+            built = create_app(settings_module.load())
+        except KrouteError as e:
+            sys.stderr.write(f"kroute: {e}\n")
+            raise SystemExit(EXIT_STATE) from None
         globals()["app"] = built
         return built
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

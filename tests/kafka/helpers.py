@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import Message, NewTopic
 
 T = TypeVar("T")
 
@@ -77,3 +77,30 @@ def read_all(bootstrap: str, topic: str, count: int, timeout_s: float = 30) -> l
         return found
     finally:
         consumer.close()
+
+
+class Follower:
+    """All records of a topic, from its beginning, as they come; for waiting for one of them."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._consumer = Consumer({
+            "bootstrap.servers": bootstrap, "group.id": unique("follow"), "enable.auto.commit": False,
+            "fetch.message.max.bytes": 16_000_000,
+        })  # fmt: skip
+        partitions = self._consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        self._consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
+        self._records: list[Message] = []
+
+    def records(self, wait_s: float = 0.3) -> list[Message]:
+        """What has come so far; waits at most ``wait_s`` for more."""
+        for message in self._consumer.consume(500, timeout=wait_s):
+            if message.error() is not None:
+                raise KafkaException(message.error())
+            self._records.append(message)
+        return self._records
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import confluent_kafka
 import orjson
@@ -18,10 +20,13 @@ import yaml
 
 from kroute.contracts.topics import Names
 from kroute.local.estate import produce_policy, produce_rows
+from kroute.local.process import free_ports
 from kroute.settings import Kafka, Settings
+from kroute.stream.changelog import changelog
 from kroute.stream.topics import create_topics
-from tests.kafka.helpers import unique, wait_for
+from tests.kafka.helpers import Follower, unique, wait_for
 
+T = TypeVar("T")
 CLUSTER = "prod"
 POLICY = {"version": "test", "defaults": {"settle_s": 4.0, "hold_s": 12.0}}
 
@@ -43,29 +48,84 @@ class Stack:
             "KROUTE_FACTS_PARTITIONS": "2",
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.ports: dict[str, int] = {}
         self.alerts: list[dict[str, Any]] = []
         self.raw: list[bytes] = []
         config = {"interval": interval, "clusters": [{"name": CLUSTER, "kafka": {"bootstrap": bootstrap}, **collect}]}
         self.collect_file = workdir / "collect.yaml"
         self.collect_file.write_text(yaml.safe_dump(config))
+        self._producer = confluent_kafka.Producer(
+            {"bootstrap.servers": bootstrap, "acks": "all", "message.max.bytes": 16_000_000, "linger.ms": 0}
+        )
         self._stop = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
 
-    def start(self, rows: Iterable[dict[str, Any]]) -> Stack:
+    def start(self, rows: Iterable[dict[str, Any]], *, collect: bool = True) -> Stack:
+        """Topics, rows and a worker; ``collect``: a collector too, else the test writes the signals."""
         create_topics(self.settings)
         produce_rows(self.bootstrap, rows, self.names)
         produce_policy(self.bootstrap, dict(POLICY), self.names)
         self._reader.start()
-        self.spawn("worker", "worker", "--datadir", str(self.workdir / "data"), "--web-port", "0")
-        self.spawn("collect", "collect", "--config", str(self.collect_file))
+        self.spawn_worker("worker", "data")
+        if collect:
+            self.spawn("collect", "collect", "--config", str(self.collect_file))
         return self
 
-    def wait_for_heartbeat(self, timeout_s: float = 90) -> None:
+    def wait_for_heartbeat(self, timeout_s: float = 180) -> None:
         """Wait until the worker works: its first heartbeat has come through the whole path."""
+        self._wait(lambda: self.alerts, timeout_s, "the first heartbeat")
+
+    def wait_for_polls(self, groups: Iterable[str], count: int = 10, timeout_s: float = 180) -> None:
+        """Wait until each group was polled ``count`` times with offsets: a usual pace must be seen before an unusual one."""
+        wanted = set(groups)
+        with self.follow("consumer-lag") as lag:
+
+            def enough() -> bool:
+                told = [json.loads(m.value() or b"{}") for m in lag.records()]
+                seen = Counter(t.get("group") for t in told if t.get("partitions") and t.get("state") == "Stable")
+                return all(seen[g] >= count for g in wanted)
+
+            self._wait(enough, timeout_s, f"{count} polls of each of {sorted(wanted)}")
+
+    def wait_for_row(self, table: str, fits: Callable[[bytes, bytes | None], bool], timeout_s: float = 90) -> None:
+        """Wait until the worker has stored a row that fits (its key, its value; None where it was deleted)."""
+        with Follower(self.bootstrap, changelog(self.settings, table)) as rows:
+            self._wait(lambda: any(fits(m.key() or b"", m.value()) for m in rows.records()), timeout_s, f"such a row in {table}")
+
+    def follow(self, topic: str) -> Follower:
+        """All records of one of this installation's topics, from its beginning, as they come."""
+        return Follower(self.bootstrap, self.names.full(topic))
+
+    def spawn_worker(self, name: str, datadir: str) -> None:
+        """Start a worker on a folder of its own, as on a machine of its own."""
+        (self.ports[name],) = free_ports(1)
+        self.spawn(name, "worker", "--datadir", str(self.workdir / datadir), "--web-port", str(self.ports[name]))
+
+    def wait_ready(self, name: str = "worker", timeout_s: float = 120) -> None:
+        """Wait until a worker says that it is ready."""
+
+        def ready() -> bool:
+            assert self.processes[name].poll() is None, f"{name} ended:\n{self.log(name)}"
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[name]}/ready", timeout=5) as answer:
+                    return bool(answer.status == 200)
+            except OSError:
+                return False
+
+        self._wait(ready, timeout_s, f"{name} to be ready")
+
+    def _wait(self, condition: Callable[[], T], timeout_s: float, what: str) -> T:
+        """As ``wait_for``; a failure tells what came and the ends of the logs."""
         try:
-            wait_for(lambda: self.alerts, timeout_s, "the first heartbeat")
+            return wait_for(condition, timeout_s, what)
         except AssertionError as e:
-            raise AssertionError(f"{e}\n{self.log('worker')}") from None
+            came = [
+                (a["type"], a["status"], a["incident"], a["cause"]["id"], root_of(a))
+                for a in self.alerts
+                if a["type"] != "heartbeat"
+            ]
+            logs = "\n".join(f"-- {n}\n{self.log(n)}" for n in self.processes)
+            raise AssertionError(f"{e}\ncame: {came}\n{logs}") from None
 
     def spawn(self, name: str, *args: str) -> None:
         """Start ``kroute …`` under a name; its log is ``<name>.log``."""
@@ -99,10 +159,17 @@ class Stack:
 
     def put(self, topic: str, key: str | None, value: Any) -> None:
         """Produce one value (bytes as they are, else JSON) to an input topic and wait for its acknowledgement."""
-        producer = confluent_kafka.Producer({"bootstrap.servers": self.bootstrap, "acks": "all", "message.max.bytes": 16_000_000})
         data = value if isinstance(value, bytes) or value is None else orjson.dumps(value)
-        producer.produce(self.names.full(topic), data, key)
-        assert producer.flush(30) == 0
+        self.put_pair(topic, (None if key is None else key.encode(), data))
+
+    def put_pair(self, topic: str, pair: tuple[bytes | None, bytes | None]) -> tuple[str, int, int]:
+        """Produce a key and a value to an input topic; where the record is: topic, partition, offset."""
+        done: list[confluent_kafka.Message] = []
+        key, value = pair
+        self._producer.produce(self.names.full(topic), value, key, on_delivery=lambda error, m: None if error else done.append(m))
+        assert self._producer.flush(60) == 0
+        (m,) = done
+        return m.topic() or "", m.partition() or 0, m.offset() or 0
 
     # -- what came out ---------------------------------------------------------------------------------------
 
@@ -133,11 +200,8 @@ class Stack:
             if any((cause in (None, a["cause"]["id"])) and root in (None, root_of(a)) for a in alerts)
         }
 
-    def expect(self, kind: str, cause: str, root: str, timeout_s: float = 60) -> dict[str, Any]:
-        """Wait for an alert of a type for a cause and root.
-
-        On failure says what came instead, and the ends of the logs.
-        """
+    def expect(self, kind: str, cause: str, root: str, timeout_s: float = 150) -> dict[str, Any]:
+        """Wait for an alert of a type for a cause and root."""
 
         def found() -> dict[str, Any] | None:
             for a in list(self.alerts):
@@ -145,29 +209,7 @@ class Stack:
                     return a
             return None
 
-        try:
-            got = wait_for(found, timeout_s, f"{kind} {cause} at {root}")
-        except AssertionError as e:
-            came = [(a["type"], a.get("incident"), a["cause"]["id"], root_of(a)) for a in self.alerts if a["type"] != "heartbeat"]
-            logs = "\n".join(f"-- {n}\n{self.log(n)}" for n in ("worker", "collect"))
-            raise AssertionError(f"{e}\ncame: {came}\n{logs}") from None
-        assert got is not None
-        return got
-
-    def expect_phase(self, phase: str, cause: str, root: str, timeout_s: float = 90) -> dict[str, Any]:
-        """Wait until the newest alert of the one incident at ``root`` has the status; ``firing`` or ``resolved``."""
-
-        def newest() -> dict[str, Any] | None:
-            for alerts in self.incidents(root=root).values():
-                if alerts[-1]["status"] == phase and alerts[-1]["cause"]["id"] == cause:
-                    return alerts[-1]
-            return None
-
-        try:
-            got = wait_for(newest, timeout_s, f"{phase} {cause} at {root}")
-        except AssertionError as e:
-            came = [(a["type"], a["status"], a["cause"]["id"], root_of(a)) for a in self.alerts if a["type"] != "heartbeat"]
-            raise AssertionError(f"{e}\ncame: {came}\n{self.log('worker')}") from None
+        got = self._wait(found, timeout_s, f"{kind} {cause} at {root}")
         assert got is not None
         return got
 

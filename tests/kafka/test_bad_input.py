@@ -9,30 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import confluent_kafka
 import pytest
 
 from kroute.contracts.codec import REASONS
-from kroute.contracts.topics import INPUTS, SIGNALS
+from kroute.contracts.topics import INPUTS
 from kroute.local.choose import Chosen
 from tests.kafka.helpers import wait_for
+from tests.kafka.messages import Pair, bad, good, now_ms
 from tests.kafka.stack import CLUSTER, Stack
 from tests.kafka.test_scenarios import row, team
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
-
-BAD: tuple[tuple[bytes | None, str], ...] = (
-    (b"this is not JSON", "not-json"),
-    (b'{"cluster":"prod","observed_at_ms":', "not-json"),
-    (b"\xff\xfe\x00", "not-json"),
-    (b"[1,2,3]", "wrong-type"),
-    (b'"a string"', "wrong-type"),
-    (b'{"cluster":7,"kind":7,"observed_at_ms":"now"}', "wrong-type"),
-    (b"{}", "wrong-type"),
-    (b'{"v":99,"cluster":"prod"}', "newer-version"),
-    (b'{"cluster":"prod","kind":["x"],"observed_at_ms":1e400}', ""),
-    (b'{"a":"' + b"x" * 10_000_000 + b'"}', "too-large"),
-)
 
 
 @pytest.fixture
@@ -41,7 +28,7 @@ def stack(kafka: Chosen, tmp_path: Path) -> Iterator[Stack]:
     s = Stack(kafka.bootstrap, tmp_path, {})
     try:
         s.start([team("team-a"), row("cluster", CLUSTER, owner="team-platform"), row("group", "g", service="s"),
-                 row("service", "s", owner="team-a")])  # fmt: skip
+                 row("service", "s", owner="team-a")], collect=False)  # fmt: skip
         yield s
     finally:
         s.stop()
@@ -55,52 +42,42 @@ def lag(at_ms: int, committed: int, end: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def dead_letters(stack: Stack, count: int, timeout_s: float) -> list[dict[str, Any]]:
-    consumer = confluent_kafka.Consumer({
-        "bootstrap.servers": stack.bootstrap, "group.id": f"{stack.uid}-dead", "auto.offset.reset": "earliest",
-        "fetch.message.max.bytes": 16_000_000,
-    })  # fmt: skip
-    consumer.subscribe([stack.names.full("dead-letter")])
-    found: list[dict[str, Any]] = []
-    deadline = time.monotonic() + timeout_s
-    while len(found) < count and time.monotonic() < deadline:
-        message = consumer.poll(0.5)
-        value = message.value() if message is not None and message.error() is None else None
-        if value is not None:
-            found.append(json.loads(value))
-    extra = consumer.poll(2.0)
-    consumer.close()
-    assert extra is None or extra.error() is not None, extra.value()
-    return found
-
-
 def test_ten_malformed_messages_on_each_input_topic(stack: Stack) -> None:
+    wanted: dict[tuple[str, int, int], tuple[Pair, str]] = {}
+    passing: set[tuple[str, int, int]] = set()
     for topic in INPUTS:
-        key = {"ownership": "group/prod/x", "policy": "policy", "controls": "ack/1"}.get(topic)
-        for value, _ in BAD:
-            stack.put(topic, key, value)
-    stack.put("consumer-lag", None, lag(int(time.time() * 1000) + 3_600_000, 1, 2))
-    total = len(INPUTS) * len(BAD) + 1
-    found = dead_letters(stack, total, 120)
-    assert len(found) == total, stack.log("worker")
-    places = {(d["topic"], d["partition"], d["offset"]) for d in found}
-    assert len(places) == total, "each names its own place"
+        refused = bad(topic)
+        assert len(refused) == 10
+        for pair, reason in refused:
+            wanted[stack.put_pair(topic, pair)] = (pair, reason)
+            passing.add(stack.put_pair(topic, good(topic)))
+    with stack.follow("dead-letter") as letters:
+        wait_for(lambda: len(letters.records()) >= len(wanted), 240, f"{len(wanted)} dead letters")
+        found = [json.loads(m.value() or b"") for m in letters.records(2.0)]
+    assert {(d["topic"], d["partition"], d["offset"]): d["reason"] for d in found} == {p: r for p, (_, r) in wanted.items()}
+    assert len(found) == len(wanted), "each is told once"
     assert {d["reason"] for d in found} <= set(REASONS)
-    for topic in INPUTS:
-        mine = [d for d in found if d["topic"] == stack.names.full(topic)]
-        for value, reason in BAD:
-            assert value is not None
-            (d,) = [d for d in mine if d["size"] == len(value) and base64.b64decode(d["payload_b64"]) == value[: 64 * 1024]]
-            assert reason in ("", d["reason"]), (topic, value[:60], d["reason"], d["detail"])
-    assert [d["reason"] for d in found].count("from-the-future") == 1
-    # The worker goes on, and the good ones among and after the bad still do their work.
+    for d in found:
+        _, value = wanted[d["topic"], d["partition"], d["offset"]][0]
+        assert value is not None
+        assert d["size"] == len(value)
+        assert base64.b64decode(d["payload_b64"]) == value[: 64 * 1024]
+    # The good ones among the bad are facts, and the worker goes on.
+    with stack.follow("facts") as log:
+
+        def passed() -> set[tuple[str, int, int]]:
+            facts = [f for m in log.records() for f in json.loads(m.value() or b"")["facts"]]
+            return {(f["src"], f["p"], f["o"]) for f in facts if f["topic"] != "progress"}
+
+        wait_for(lambda: passed() >= passing, 120, "every good record in facts")
+        assert not passed() & wanted.keys()
     assert stack.processes["worker"].poll() is None
     end = committed = 0
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and not stack.incidents("slow-consumer", "group/g"):
         end += 1000
-        committed += 1000 if end < 20_000 else 50
-        stack.put("consumer-lag", None, lag(int(time.time() * 1000), committed, end))
-        stack.put(SIGNALS[0], None, b"junk")
+        committed += 1000 if end <= 12_000 else 50
+        stack.put("consumer-lag", None, lag(now_ms(), committed, end))
+        stack.put("consumer-lag", None, b"junk")
         time.sleep(1.0)
-    wait_for(lambda: stack.incidents("slow-consumer", "group/g"), 20, "the incident of good signals among bad ones")
+    assert stack.incidents("slow-consumer", "group/g"), f"no incident of good signals among bad ones\n{stack.log('worker')}"

@@ -29,19 +29,19 @@ def test_a_consumer_reads_no_faster_than_its_rate_and_keeps_its_group_while_paus
         Producer(kafka.bootstrap, topic, 200, 2) as producer,
         Consumer(kafka.bootstrap, group, [topic], 400, protocol) as consumer,
     ):
-        wait_for(lambda: len(group_lag(kafka.bootstrap, group)) == 2 and lag() < 400, 30, "the group keeping up")
+        wait_for(lambda: len(group_lag(kafka.bootstrap, group)) == 2 and lag() < 400, 90, "the group keeping up")
         consumer.rate = 20
-        wait_for(lambda: lag() > 600, 30, "lag that grows")
+        wait_for(lambda: lag() > 600, 90, "lag that grows")
         consumer.pause()
         count = consumer.count
-        wait_for(lambda: lag() > 1200, 30, "lag that grows")
+        wait_for(lambda: lag() > 1200, 90, "lag that grows")
         assert consumer.count - count <= 20
         state = admin.describe_consumer_groups([group])[group].result(10)
         assert (state.state.name, len(state.members)) == ("STABLE", 1)
         producer.pause()
         consumer.resume()
         consumer.rate = 5000
-        wait_for(lambda: lag() == 0, 30, "everything read")
+        wait_for(lambda: lag() == 0, 90, "everything read")
     assert consumer.error is None
     assert producer.error is None
     assert admin.describe_consumer_groups([group])[group].result(10).state.name == "EMPTY"
@@ -52,13 +52,13 @@ def test_the_estate_becomes_healthy_breaks_and_heals(kafka: Chosen, connect: Loc
     estate = Estate(kafka.bootstrap, tmp_path, connect=connect)
     estate.start()
     try:
-        wait_for(lambda: estate.unhealthy() is None, 60, "a healthy estate")
+        wait_for(lambda: estate.unhealthy() is None, 120, "a healthy estate")
         for name, told in (("slow-consumer", "checkout"), ("stopped-consumer", "fraud"), ("sink-failed", SINK)):
             it = fault(name, estate)
             it.start()
-            wait_for(lambda told=told: told in (estate.unhealthy() or ""), 30, f"{name} seen at {told}")  # type: ignore[misc]
+            wait_for(lambda told=told: told in (estate.unhealthy() or ""), 90, f"{name} seen at {told}")  # type: ignore[misc]
             it.end()
-            wait_for(lambda: estate.unhealthy() is None, 60, f"healthy after {name}")
+            wait_for(lambda: estate.unhealthy() is None, 120, f"healthy after {name}")
     finally:
         estate.stop()
-    wait_for(lambda: connect.status(SINK) is None, 30, "the sink gone")
+    wait_for(lambda: connect.status(SINK) is None, 90, "the sink gone")

@@ -41,43 +41,6 @@ def test_a_topic_that_nobody_created_does_not_appear(kafka: Chosen) -> None:
     assert name not in AdminClient({"bootstrap.servers": kafka.bootstrap}).list_topics(timeout=10).topics
 
 
-@pytest.mark.slow
-def test_a_killed_broker_of_three_is_fenced_and_comes_back(kafka3: LocalKafka) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka3.bootstrap})
-    topic = create_topic(kafka3.bootstrap, "survives", partitions=3, replicas=3)
-
-    def leaders() -> set[int]:
-        return {p.leader for p in admin.list_topics(topic, timeout=10).topics[topic].partitions.values()}
-
-    assert leaders() == {1, 2, 3}
-    kafka3.kill(2)
-    try:
-        wait_for(lambda: 2 not in leaders() and -1 not in leaders(), 30, "partitions of broker 2 led by others")
-        assert set(admin.list_topics(timeout=10).brokers) == {1, 3}
-        produce(kafka3.bootstrap, topic, ["while it is down"])
-    finally:
-        kafka3.restart(2)
-    assert set(admin.list_topics(timeout=10).brokers) == {1, 2, 3}
-    assert [value for _, value in read_all(kafka3.bootstrap, topic, 1)] == [b"while it is down"]
-
-
-@pytest.mark.slow
-def test_each_broker_has_a_rack_and_an_exporter(kafka3: LocalKafka) -> None:
-    assert [b.rack for b in kafka3.brokers.values()] == ["rack-a", "rack-b", "rack-c"]
-    assert set(kafka3.metrics_urls) == {1, 2, 3}
-
-    def idle() -> float | None:
-        with urllib.request.urlopen(kafka3.metrics_urls[1], timeout=10) as answer:
-            for line in answer.read().decode().splitlines():
-                if line.startswith("kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent "):
-                    return float(line.split()[1])
-        return None
-
-    value = wait_for(idle, 30, "an idle ratio of the request handlers above 0")
-    assert value is not None
-    assert 0 < value < 1.1
-
-
 @pytest.mark.connect
 def test_a_sink_whose_file_cannot_be_written_runs_with_a_failed_task(
     connect: LocalConnect, kafka: Chosen, tmp_path: Path
@@ -90,7 +53,7 @@ def test_a_sink_whose_file_cannot_be_written_runs_with_a_failed_task(
             status = connect.status(name)
             return status if status and [t["state"] for t in status["tasks"]] == ["FAILED"] else None
 
-        status = wait_for(failed, 30, "a failed task")
+        status = wait_for(failed, 90, "a failed task")
         assert status is not None
         assert status["connector"]["state"] == "RUNNING"  # type: ignore[index]
         assert "NoSuchFileException" in status["tasks"][0]["trace"]  # type: ignore[index]
@@ -101,7 +64,7 @@ def test_a_sink_whose_file_cannot_be_written_runs_with_a_failed_task(
         assert f'kafka_connect_connector_task_status{{connector="{name}",status="failed",task="0"}} 1.0' in metrics
     finally:
         connect.delete_connector(name)
-    wait_for(lambda: connect.status(name) is None, 30, "the connector gone")
+    wait_for(lambda: connect.status(name) is None, 90, "the connector gone")
 
 
 @pytest.mark.connect
@@ -110,7 +73,7 @@ def test_a_sink_writes_what_its_topic_has(connect: LocalConnect, kafka: Chosen, 
     connect.put_file_sink(name, topic, out)
     try:
         produce(kafka.bootstrap, topic, ["one", "two"])
-        wait_for(lambda: out.exists() and out.read_text().split() == ["one", "two"], 30, "both records in the file")
+        wait_for(lambda: out.exists() and out.read_text().split() == ["one", "two"], 90, "both records in the file")
     finally:
         connect.delete_connector(name)
 
@@ -145,7 +108,7 @@ def test_brokers_end_with_the_process_that_started_them_even_when_it_is_killed(k
         properties = str(tmp_path / "broker-1" / "server.properties").encode()
         return not any(properties in _command_line(p) for p in Path("/proc").glob("[0-9]*"))
 
-    wait_for(gone, 20, "no process of the broker left")
+    wait_for(gone, 60, "no process of the broker left")
 
 
 def _command_line(process: Path) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,25 +15,20 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from kroute.contracts.facts import Envelope
-from kroute.contracts.topics import INPUTS, STATES, TOPICS
-from kroute.stream.forward import MAX_ITEM
+from kroute.contracts.topics import TOPICS
 from kroute.stream.recording import record
 from tests.kafka.helpers import wait_for
+from tests.kafka.messages import Pair, now_ms
 from tests.kafka.worker import Installation, installation
 from tests.unit.stream.fake_engine import FakeState
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
-Pair = tuple[bytes | None, bytes | None]
 
 
 @pytest.fixture
 def kroute(bootstrap: str, tmp_path: Path) -> Iterator[Installation]:
     with installation(bootstrap, tmp_path) as out:
         yield out
-
-
-def now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 def lag(group: str, end: int, cluster: str = "c1", **more: object) -> Pair:
@@ -45,78 +39,6 @@ def lag(group: str, end: int, cluster: str = "c1", **more: object) -> Pair:
 
 def ownership(name: str, cluster: str = "c1", kind: str = "topic") -> Pair:
     return f"{kind}/{cluster}/{name}".encode(), orjson.dumps({"kind": kind, "cluster": cluster, "name": name, "owner": "team-a"})
-
-
-def good(short: str) -> Pair:
-    at = now_ms()
-    polled = {"cluster": "c1", "observed_at_ms": at}
-    key, value = {
-        "broker-metrics": (None, {**polled, "source": {"kind": "broker", "id": "1"}, "samples": []}),
-        "consumer-lag": (None, {**polled, "group": "g", "state": "Stable", "partitions": []}),
-        "connector-status": (None, {**polled, "connect": "c", "connector": "x", "state": "RUNNING"}),
-        "topology": (None, polled),
-        "access": (None, polled),
-        "ownership": (b"team/*/team-a", {"kind": "team", "cluster": "*", "name": "team-a"}),
-        "changes": (
-            None,
-            {"id": "d", "kind": "deploy", "cluster": "c1", "target": {"kind": "group", "name": "g"}, "starts_at_ms": at},
-        ),
-        "controls": (b"ack/1", {"kind": "ack", "id": "1", "at_ms": at, "by": "me"}),
-        "policy": (b"policy", {"version": "abc"}),
-    }[short]
-    return key, orjson.dumps(value)
-
-
-def bad(short: str) -> list[tuple[Pair, str]]:
-    """Ten records that cannot be used, with the reason each must get."""
-    key, value = good(short)
-    assert value is not None
-    compacted = short in STATES and short != "changes"
-    k = key or b"k"
-    out: list[tuple[Pair, str]] = [
-        ((k, b""), "no-value"),
-        ((k, b"{"), "not-json"),
-        ((k, b"\xff\xfe{}"), "not-json"),
-        ((k, value[:-1]), "not-json"),
-        ((k, b"[]"), "wrong-type"),
-        ((k, b"{}"), "wrong-type"),
-        ((k, b"null"), "wrong-type"),
-        ((k, b'{"v":2}'), "newer-version"),
-        ((k, value + b" " * MAX_ITEM), "too-large"),
-    ]
-    if compacted:
-        out.append(((b"another-key", value), "bad-key"))
-    elif short == "changes":
-        out.append(((k, b'{"id":"d"}'), "wrong-type"))
-    else:
-        out.append(((k, orjson.dumps({**orjson.loads(value), "observed_at_ms": now_ms() + 3_600_000})), "from-the-future"))
-    return out
-
-
-def test_a_record_that_cannot_be_used_is_a_dead_letter_with_its_reason_and_place_and_all_others_pass(
-    kroute: Installation,
-) -> None:
-    kroute.start().wait_ready()
-    full = kroute.settings.names.full
-    wanted: Counter[tuple[str, int, int, str]] = Counter()
-    for short in INPUTS:
-        pairs = [p for refused, _ in bad(short) for p in (refused, good(short))]
-        kroute.produce(short, pairs, partition=0)
-        wanted.update((full(short), 0, 2 * i, reason) for i, (_, reason) in enumerate(bad(short)))
-    kroute.produce("consumer-lag", [(None, b'{"x":"' + b"y" * 10_000_000 + b'"}'), good("consumer-lag")], partition=0)
-    wanted[full("consumer-lag"), 0, 20, "too-large"] += 1
-    wait_for(lambda: len(kroute.dead_letters()) >= wanted.total(), 60, f"{wanted.total()} dead letters")
-    letters = kroute.dead_letters()
-    assert Counter((d["topic"], d["partition"], d["offset"], d["reason"]) for d in letters) == wanted
-    big = next(d for d in letters if d["offset"] == 20)
-    assert big["size"] == 10_000_008
-
-    def passed() -> set[tuple[str, int]]:
-        return {(f.src, f.o) for es in kroute.facts().values() for e in es for f in e.facts if f.topic != "progress"}
-
-    good_ones = {(full(short), 2 * i + 1) for short in INPUTS for i in range(10)} | {(full("consumer-lag"), 21)}
-    wait_for(lambda: passed() >= good_ones, 30, "all good records in facts")
-    assert passed() == good_ones
 
 
 def test_signals_wait_until_the_state_inputs_that_were_there_are_read(kroute: Installation) -> None:
@@ -145,7 +67,7 @@ def test_a_partition_that_ends_in_a_transaction_marker_counts_as_read(kroute: In
     worker = kroute.start().wait_ready()
     reached = f'{{partition="2",topic="{kroute.settings.names.full("ownership")}"}}'
     ready_at = time.time()
-    wait_for(lambda: worker.metric("kroute_ingest_reached_timestamp_seconds").get(reached, 0) > ready_at, 20, "time to move on")
+    wait_for(lambda: worker.metric("kroute_ingest_reached_timestamp_seconds").get(reached, 0) > ready_at, 60, "time to move on")
 
 
 def test_progress_never_overtakes_facts_of_its_partition(kroute: Installation) -> None:
@@ -159,7 +81,7 @@ def test_progress_never_overtakes_facts_of_its_partition(kroute: Installation) -
 
     counts = {s.short: s.partitions for s in TOPICS.values() if s.input}
     everything = {(kroute.settings.names.full(short), p) for short, n in counts.items() for p in range(n)}
-    wait_for(told_all, 30, "time to pass on every input partition")
+    wait_for(told_all, 90, "time to pass on every input partition")
     for envelopes in kroute.facts().values():
         told: dict[tuple[str, int], int] = {}
         for fact in (f for e in envelopes for f in e.facts):
@@ -181,12 +103,12 @@ def test_two_workers_share_the_partitions_and_one_takes_over_what_the_other_leav
         group = admin.describe_consumer_groups([kroute.app_id])[kroute.app_id].result(10)
         return sorted(sum(tp.topic == facts for tp in m.assignment.topic_partitions) for m in group.members if m.assignment)
 
-    wait_for(lambda: owners() == [2, 2], 40, "two partitions for each worker")
+    wait_for(lambda: owners() == [2, 2], 90, "two partitions for each worker")
     groups = [lag(f"g{i % 12}", i, cluster=f"c{i % 6}") for i in range(600)]
     kroute.produce("consumer-lag", groups[:300])
     assert second.stop() == 0
     kroute.produce("consumer-lag", groups[300:])
-    wait_for(lambda: len({i for i, _ in kroute.alerts()}) >= 192, 60, "all alerts")  # 12 groups: 50 messages, 16 alerts each
+    wait_for(lambda: len({i for i, _ in kroute.alerts()}) >= 192, 120, "all alerts")  # 12 groups: 50 messages, 16 alerts each
     assert first.stop() == 0
     alerts, rows = kroute.pure_run()
     assert dict(kroute.alerts()) == alerts
@@ -236,13 +158,13 @@ def test_a_killed_worker_loses_no_alert_and_repeats_only_identical_ones(kroute: 
 def test_a_clean_stop_keeps_the_store_and_repeats_nothing_but_the_newest_unit(kroute: Installation) -> None:
     worker = kroute.start().wait_ready()
     kroute.produce("consumer-lag", [lag("g", i) for i in range(30)])
-    wait_for(lambda: len(kroute.alerts()) == 10, 30, "ten alerts")
+    wait_for(lambda: len(kroute.alerts()) == 10, 90, "ten alerts")
     assert worker.stop() == 0
     worker = kroute.start().wait_ready()
     assert worker.metric("kroute_recovery_store_discarded") == {"": 0.0}
     assert sum(worker.metric("kroute_recovery_rows").values()) > 0
     kroute.produce("consumer-lag", [lag("g", i) for i in range(30, 60)])
-    wait_for(lambda: len({i for i, _ in kroute.alerts()}) == 20, 30, "twenty alerts")
+    wait_for(lambda: len({i for i, _ in kroute.alerts()}) == 20, 90, "twenty alerts")
     alerts, _ = kroute.pure_run()
     assert dict(kroute.alerts()) == alerts
 
@@ -251,7 +173,7 @@ def test_another_partition_count_is_refused_with_what_to_do(kroute: Installation
     assert kroute.start().wait_ready().stop() == 0
     kroute.facts_partitions = 2
     worker = kroute.start()
-    assert worker.process.wait(30) == 2
+    assert worker.process.wait(90) == 2
     assert "has 4 partitions and KROUTE_FACTS_PARTITIONS is 2" in worker.text()
     assert "Traceback" not in worker.text()
 
@@ -259,7 +181,7 @@ def test_another_partition_count_is_refused_with_what_to_do(kroute: Installation
 def test_facts_deleted_before_they_were_applied_are_refused_unless_the_gap_is_accepted(kroute: Installation) -> None:
     worker = kroute.start().wait_ready()
     wait_for(
-        lambda: worker.metric("kroute_correlate_offset").get('{partition="1"}', -1) >= 0, 20, "a unit of work in partition 1"
+        lambda: worker.metric("kroute_correlate_offset").get('{partition="1"}', -1) >= 0, 60, "a unit of work in partition 1"
     )
     assert worker.stop() == 0
     facts = kroute.settings.names.full("facts")
@@ -271,19 +193,19 @@ def test_facts_deleted_before_they_were_applied_are_refused_unless_the_gap_is_ac
     end = TopicPartition(facts, 1, -1)
     admin.delete_records([end])[end].result(10)
     worker = kroute.start()
-    assert worker.process.wait(30) == 2
+    assert worker.process.wait(90) == 2
     assert "10 facts were deleted by retention before they were applied" in worker.text()
     assert "--accept-gap" in worker.text()
     worker = kroute.start("w1", "--accept-gap").wait_ready()
     assert worker.metric("kroute_recovery_gap_records")['{partition="1"}'] == 10
     kroute.produce("consumer-lag", [lag("g", i) for i in range(30)])
-    wait_for(lambda: len(kroute.alerts()) == 10, 30, "ten alerts")
+    wait_for(lambda: len(kroute.alerts()) == 10, 90, "ten alerts")
 
 
 def test_a_datadir_in_use_is_refused(kroute: Installation) -> None:
     kroute.start("w1").wait_ready()
     second = kroute.start("w1")
-    assert second.process.wait(30) == 2
+    assert second.process.wait(90) == 2
     assert "is in use by another worker" in second.text()
 
 
@@ -292,10 +214,10 @@ def test_a_recording_from_a_snapshot_goes_on_as_the_worker_did(kroute: Installat
     kroute.produce("ownership", [ownership("a"), ownership("b")])
     kroute.produce("consumer-lag", [lag(f"g{i % 6}", i, cluster=f"c{i % 3}") for i in range(90)])
     kroute.produce("ownership", [(ownership("a")[0], None)])
-    wait_for(lambda: len(kroute.alerts()) >= 28, 30, "alerts")
+    wait_for(lambda: len(kroute.alerts()) >= 28, 90, "alerts")
     middle = now_ms()
     kroute.produce("consumer-lag", [lag(f"g{i % 6}", i, cluster=f"c{i % 3}") for i in range(90)])
-    wait_for(lambda: len(kroute.alerts()) == 60, 30, "all alerts")
+    wait_for(lambda: len(kroute.alerts()) == 60, 90, "all alerts")
     kroute.workers[0].stop()
     lines: list[bytes] = []
     record(kroute.settings, since_ms=middle, now_ms=now_ms(), until_end=True, write=lines.append, say=print)

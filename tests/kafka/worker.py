@@ -63,7 +63,7 @@ class Worker:
                 out[labels] = float(value)
         return out
 
-    def wait_ready(self, timeout_s: float = 45) -> Worker:
+    def wait_ready(self, timeout_s: float = 120) -> Worker:
         def ready() -> bool:
             assert self.process.poll() is None, f"the worker ended:\n{self.text()}"
             return self.get("/ready")[0] == 200
@@ -75,7 +75,7 @@ class Worker:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
 
-    def stop(self, timeout_s: float = 30) -> int:
+    def stop(self, timeout_s: float = 60) -> int:
         """SIGTERM; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -107,6 +107,11 @@ class Installation:
         return load(self.env())
 
     def start(self, datadir: str = "w1", *arguments: str, **env: str) -> Worker:
+        """A worker with the small engine."""
+        return self.run([sys.executable, str(PROGRAM), *arguments], datadir, **env)
+
+    def run(self, command: list[str], datadir: str, **env: str) -> Worker:
+        """A worker by a command of one's own."""
         port = free_ports(1)[0]
         log = self.folder / f"{datadir}-{len(self.workers)}.log"
         environment = {
@@ -116,7 +121,7 @@ class Installation:
             **env,
         }
         with log.open("wb") as f:
-            process = subprocess.Popen([sys.executable, str(PROGRAM), *arguments], env=environment, stdout=f, stderr=f)
+            process = subprocess.Popen(command, env=environment, stdout=f, stderr=f)
         worker = Worker(process, port, log)
         self.workers.append(worker)
         return worker

@@ -1,0 +1,175 @@
+"""Three brokers with racks and exporters, of which one is killed and brought back: what Kafka shows, what the collector
+tells, and what kroute makes of it: one incident at the broker, with the platform as its owner."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer as RawConsumer
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from kroute.collect.aliases import load_aliases
+from kroute.collect.config import Exposition
+from kroute.collect.http import Http
+from kroute.collect.scrape import ExpositionPoller
+from kroute.collect.topology import TopologyPoller
+from kroute.contracts.codec import decode
+from kroute.contracts.inputs import Topology
+from kroute.errors import SourceUnreachable
+from kroute.local.broker import LocalKafka
+from kroute.local.clients import Consumer, Producer, create_topics
+from kroute.settings import Kafka
+from tests.kafka.helpers import create_topic, produce, read_all, unique, wait_for
+from tests.kafka.stack import CLUSTER, Stack, open_deliveries, teams
+from tests.kafka.test_collect import OWN, groups_of, lags, until
+from tests.kafka.test_scenarios import row, team
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+RATE = 100.0
+
+
+def test_a_killed_broker_of_three_is_fenced_and_comes_back(kafka3: LocalKafka) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka3.bootstrap})
+    topic = create_topic(kafka3.bootstrap, "survives", partitions=3, replicas=3)
+
+    def leaders() -> set[int]:
+        return {p.leader for p in admin.list_topics(topic, timeout=10).topics[topic].partitions.values()}
+
+    assert leaders() == {1, 2, 3}
+    kafka3.kill(2)
+    try:
+        wait_for(lambda: 2 not in leaders() and -1 not in leaders(), 90, "partitions of broker 2 led by others")
+        assert set(admin.list_topics(timeout=10).brokers) == {1, 3}
+        produce(kafka3.bootstrap, topic, ["while it is down"])
+    finally:
+        kafka3.restart(2)
+    assert set(admin.list_topics(timeout=10).brokers) == {1, 2, 3}
+    assert [value for _, value in read_all(kafka3.bootstrap, topic, 1)] == [b"while it is down"]
+
+
+def test_each_broker_has_a_rack_and_an_exporter(kafka3: LocalKafka) -> None:
+    assert [b.rack for b in kafka3.brokers.values()] == ["rack-a", "rack-b", "rack-c"]
+    assert set(kafka3.metrics_urls) == {1, 2, 3}
+
+    def idle() -> float | None:
+        with urllib.request.urlopen(kafka3.metrics_urls[1], timeout=10) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith("kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent "):
+                    return float(line.split()[1])
+        return None
+
+    value = wait_for(idle, 90, "an idle ratio of the request handlers above 0")
+    assert value is not None
+    assert 0 < value < 1.1
+
+
+async def test_a_real_exporter_gives_the_idle_ratio_and_a_killed_broker_is_told(kafka3: LocalKafka) -> None:
+    http = Http(timeout_s=10)
+    urls = kafka3.metrics_urls
+    victim = max(urls)
+    config = Exposition(url=urls[victim], source="broker", id=str(victim), rack="r", aliases=("strimzi", "jvm"))
+    scrape = ExpositionPoller("c", config, load_aliases(("strimzi", "jvm")), http, OWN, interval_ms=1_000)
+
+    async def signals() -> dict[str, float]:
+        return {s.signal: s.value for m in await scrape.poll() for s in decode(m.topic, m.value).samples}
+
+    topic = create_topic(kafka3.bootstrap, "collect-kill", partitions=3, replicas=3)
+    group = unique("collect-kill")
+    with reading_any(kafka3.bootstrap, group, topic):
+        pass
+    topology = TopologyPoller("c", Kafka(kafka3.bootstrap), OWN, interval_ms=1_000)
+    groups = groups_of(kafka3.bootstrap, group)
+    try:
+        got = await until(signals, lambda s: "request_handler_idle_ratio" in s, "the idle ratio")
+        assert 0 <= got["request_handler_idle_ratio"] <= 1
+        before = state_of(topology, victim)
+        assert before == "alive"
+        assert lags(groups.poll())[group].up
+
+        kafka3.kill(victim)
+        try:
+            wait_for(lambda: state_of(topology, victim) in ("fenced", "gone"), 120, "the killed broker to be told")
+            with pytest.raises(SourceUnreachable):
+                await scrape.poll()
+            told = decode("broker-metrics", scrape.down("refused")[0].value)
+            assert (told.up, told.source.id) == (False, str(victim))
+            for v in lags(groups.poll()).values():
+                assert v.state != "Dead"
+        finally:
+            kafka3.restart(victim)
+        wait_for(lambda: state_of(topology, victim) == "alive", 120, "the broker to be back")
+    finally:
+        topology.close()
+        await http.close()
+
+
+def state_of(topology: TopologyPoller, broker: int) -> str | None:
+    try:
+        values: list[Topology] = [decode(m.topic, m.value) for m in topology.poll()]
+    except SourceUnreachable:
+        return None
+    return next((b.state for b in values[0].brokers if b.id == broker), None)
+
+
+@contextmanager
+def reading_any(bootstrap: str, group: str, topic: str) -> Iterator[None]:
+    """A group with a commit in partition 0."""
+    produce(bootstrap, topic, ["x"] * 9)
+    consumer = RawConsumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    consumer.commit(offsets=[TopicPartition(topic, 0, 0)], asynchronous=False)
+    consumer.close()
+    yield
+
+
+@pytest.fixture
+def stack(kafka3: LocalKafka, tmp_path: Path) -> Iterator[Stack]:
+    """Three brokers with their JMX exporters, two groups that keep up, and kroute watching them."""
+    metrics = [
+        {"url": url, "source": "broker", "id": str(i), "rack": kafka3.brokers[i].rack, "aliases": ["strimzi", "jvm"]}
+        for i, url in sorted(kafka3.metrics_urls.items())
+    ]
+    collect = {"groups": {"include": ["orders-*", "clicks-*"]}, "topology": {}, "metrics": metrics}
+    running: list[Producer | Consumer] = []
+    for name in ("orders", "clicks"):
+        create_topics(kafka3.bootstrap, {name: 3}, replicas=3)
+        running.append(Producer(kafka3.bootstrap, name, RATE).start())
+        running.append(Consumer(kafka3.bootstrap, f"{name}-reader", [name], RATE * 20).start())
+    s = Stack(kafka3.bootstrap, tmp_path, collect)
+    s.settings = s.settings.__class__(
+        kafka=s.settings.kafka, names=s.names, app_id=s.settings.app_id, facts_partitions=2, replication_factor=3
+    )
+    s.env["KROUTE_REPLICATION_FACTOR"] = "3"
+    try:
+        s.start([
+            *(team(t) for t in ("team-orders", "team-clicks", "team-platform")),
+            row("cluster", CLUSTER, owner="team-platform"),
+            *(row("group", f"{n}-reader", service=n) for n in ("orders", "clicks")),
+            *(row("service", n, owner=f"team-{n}", customer_function="people order", slo={"freshness_s": 60})
+              for n in ("orders", "clicks")),
+        ])  # fmt: skip
+        s.wait_for_heartbeat()
+        s.wait_for_polls([f"{n}-reader" for n in ("orders", "clicks")])
+        yield s
+    finally:
+        s.stop()
+        for r in running:
+            r.stop()
+
+
+def test_a_killed_broker_is_one_incident_of_the_platform(stack: Stack, kafka3: LocalKafka) -> None:
+    kafka3.kill(2)
+    opened = stack.expect("opened", "broker-down", "broker/2", 180)
+    assert teams(opened, "diagnosis") == teams(opened, "action") == ["team-platform"]
+    assert any(s["kind"] == "broker-gone" for s in opened["symptoms"])
+    kafka3.restart(2)
+    stack.expect("resolved", "broker-down", "broker/2", 300)
+    incidents = stack.incidents()
+    assert len(incidents) == 1, {i: [(a["type"], a["cause"]["id"], a["summary"]) for a in al] for i, al in incidents.items()}
+    (alerts,) = incidents.values()
+    assert open_deliveries(alerts) == {}

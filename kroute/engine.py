@@ -259,6 +259,16 @@ class PartitionState:
             )  # fmt: skip
         return domain
 
+    def take_fallbacks(self) -> dict[str, int]:
+        """Deliveries opened at a fallback since this was asked last, by the fallback's name; for metrics."""
+        found: dict[str, int] = {}
+        for name in sorted(self.domains):
+            counted = self.domains[name].router.fallbacks
+            for via, n in sorted(counted.items()):
+                found[via] = found.get(via, 0) + n
+            counted.clear()
+        return found
+
     def entity_count(self) -> int:
         """Active symptoms over all domains; for metrics."""
         return sum(len(d.board.active) for d in self.domains.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -17,7 +18,7 @@ from kroute.admin.ownership.check import index
 from kroute.admin.policy import check as policy_check
 from kroute.admin.policy import folder
 from kroute.cli import _options
-from kroute.contracts.rows import Ownership, Policy
+from kroute.contracts.rows import Ownership
 from kroute.diagnosis.load import load
 from kroute.engine import build
 from kroute.errors import BadFile
@@ -28,6 +29,9 @@ from kroute.settings import Settings
 from kroute.testing.case import read_case
 from kroute.testing.report import text
 from kroute.testing.run import run_case, settings_for_cases
+
+if TYPE_CHECKING:
+    from kroute.admin.policy.versions import Held
 
 
 @click.group("policy")
@@ -66,18 +70,20 @@ def apply(
     if not skip_tests:
         _test(path, conf)
     held = _held(conf)
-    if expect is not None and expect != (held.version if held is not None else "none"):
+    if expect is not None and expect != (held.policy.version if held is not None else "none"):
         raise click.UsageError(
-            f"{held.version if held is not None else 'no policy'} is in force, not {expect}; nothing was changed"
+            f"{held.policy.version if held is not None else 'no policy'} is in force, not {expect}; nothing was changed"
         )
-    if held == policy:
+    if held == (policy, None):
         click.echo(f"policy {policy.version} is in force already")
         return
     if dry_run:
-        click.echo(f"policy {policy.version} would replace {held.version if held is not None else 'the built-in default'}")
+        click.echo(f"policy {policy.version} would replace {_named(held)}")
         return
     versions.put(conf, policy, action="apply", by=by, why=why, now_ms=int(time.time() * 1000))
-    click.echo(f"policy {policy.version} is in force; before it {held.version if held is not None else 'the built-in default'}")
+    click.echo(
+        f"policy {policy.version} is in force; before it {held.policy.version if held is not None else 'the built-in default'}"
+    )
 
 
 @command.command("history")
@@ -89,7 +95,7 @@ def history(as_json: bool) -> None:
     conf = settings.load()
     past = versions.history(conf)
     held = _held(conf)
-    last = next((c for c in reversed(past) if held is not None and c.policy.version == held.version), None)
+    last = next((c for c in reversed(past) if held is not None and c.policy.version == held.policy.version), None)
     for c in past:
         if as_json:
             click.echo(orjson.dumps({**msgspec.to_builtins(c), "in_force": c is last}).decode())
@@ -99,7 +105,7 @@ def history(as_json: bool) -> None:
     if held is None:
         click.echo("no policy is in force: the built-in default holds", err=True)
     elif last is None:
-        click.echo(f"policy {safe(held.version)} is in force and was put there by something else", err=True)
+        click.echo(f"policy {safe(held.policy.version)} is in force and was put there by something else", err=True)
 
 
 @command.command("show")
@@ -109,7 +115,8 @@ def show(version: str | None) -> None:
     from kroute.admin.policy import versions  # noqa: PLC0415
 
     conf = settings.load()
-    found = _held(conf) if version is None else None
+    held = _held(conf) if version is None else None
+    found = held.policy if held is not None else None
     if version is not None:
         change = versions.earlier(versions.history(conf), None, version)
         found = change.policy if change is not None else None
@@ -129,22 +136,22 @@ def rollback(version: str | None, by: str, why: str) -> None:
 
     conf = settings.load()
     held = _held(conf)
-    current = held.version if held is not None else None
+    current = held.policy.version if held is not None else None
     change = versions.earlier(versions.history(conf), current, version)
     if change is None:
         wanted = f"no version {version!r} in the history" if version else "no other version in the history"
         raise click.UsageError(f"{wanted}; kroute policy history lists them")
-    if held == change.policy:
+    if held == (change.policy, None):
         click.echo(f"policy {change.policy.version} is in force already")
         return
     _, problems = form(change.policy)
     if problems:
         raise BadFile(f"policy {change.policy.version}", None, None, f"this kroute cannot use it: {problems[0]}")
     versions.put(conf, change.policy, action="rollback", by=by, why=why, now_ms=int(time.time() * 1000))
-    click.echo(f"policy {change.policy.version} is in force again; before it {current or 'the built-in default'}")
+    click.echo(f"policy {change.policy.version} is in force again; before it {_named(held)}")
 
 
-def _held(conf: Settings) -> Policy | None:
+def _held(conf: Settings) -> Held | None:
     """The policy in force; None where there is none, or no topic yet."""
     from kroute.admin import log  # noqa: PLC0415
     from kroute.admin.policy import versions  # noqa: PLC0415
@@ -152,7 +159,13 @@ def _held(conf: Settings) -> Policy | None:
     log.ensure(conf, "policy")
     log.ensure(conf, "policy-history")
     held = versions.in_force(conf)
-    return held.policy if held is not None else None
+    if held is not None and held.refused is not None:
+        click.echo(safe(f"note: a bad policy ({held.refused}) stands on the topic and was refused by workers", 500), err=True)
+    return held
+
+
+def _named(held: Held | None) -> str:
+    return held.policy.version if held is not None else "the built-in default"
 
 
 def _rows(conf: Settings, path: str | None) -> list[rows_folder.Stated]:

@@ -75,7 +75,7 @@ class Router:
         self._ledger = Ledger(rows)
         self._floods = Floods(rows, self._ledger.get)
         self.fallbacks: Counter[str] = Counter()
-        """How often a route was opened at ``fallback:platform`` or ``fallback:default`` since this process began."""
+        """How often a route was opened at ``fallback:platform`` or ``fallback:default`` since it was taken for a metric."""
 
     def load(self, key: str, value: bytes) -> None:
         """One row of the table ``incidents`` whose key begins with ``out|`` or ``flood|``, at recovery."""

@@ -60,6 +60,9 @@ class State(Protocol):
     def step(self, offset: int, envelope: Envelope) -> EffectsLike:
         """Apply one record of facts."""
 
+    def take_fallbacks(self) -> Mapping[str, int]:
+        """Deliveries opened at a fallback since this was asked last, by the fallback's name."""
+
 
 class EngineLike(Protocol):
     """What correlate needs of ``kroute.engine.Engine``."""
@@ -174,6 +177,8 @@ class Correlate:
             die(f"{self.topic}[{p}] offset {unit.offset} could not be written: {e!r}", error=e)
         held.offset = unit.offset
         self._watchdog.end(p, unit.first)
+        for via, n in held.state.take_fallbacks().items():
+            metrics.FALLBACKS.labels(via).inc(n)
         partition = str(p)
         metrics.COMMIT.observe(time.perf_counter() - began)
         metrics.UNITS.labels(partition).inc()

@@ -22,6 +22,9 @@ UNITS = Counter("kroute_correlate_units_total", "Units of work made durable, by 
 FACTS = Counter("kroute_correlate_facts_total", "Facts applied, by facts partition", ["partition"])
 ROWS = Counter("kroute_correlate_rows_total", "Table rows written, by table", ["table"])
 ALERTS = Counter("kroute_correlate_alerts_total", "Records produced to routed-alerts, repeats after a restart included")
+FALLBACKS = Counter(
+    "kroute_routing_fallbacks_total", "Deliveries opened at a team that no ownership row names, by the fallback's name", ["via"]
+)  # fmt: skip
 UNREADABLE = Counter("kroute_correlate_unreadable_total", "Records of facts that are not envelopes and were passed over")
 STEP = Histogram(
     "kroute_correlate_step_seconds", "Time in the engine per unit of work",

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kroute.admin import log
+from kroute.contracts.codec import decode
 from kroute.contracts.rows import Policy, PolicyChange
-from kroute.errors import StateError
+from kroute.errors import BadMessage
+from kroute.routing.policy import check
 from kroute.settings import Settings
 
 KEY = "policy"
@@ -23,11 +25,12 @@ _GIT_S = 10
 
 
 class Held(NamedTuple):
-    """The policy that stands on the topic. ``partition``: where."""
+    """The policy that workers hold. ``refused``: the version of a bad one that stands after it on the topic, None: none does.
+    A worker that begins with empty state would find only that one once the topic is compacted: apply a good one.
+    """
 
     policy: Policy
-    at_ms: int
-    partition: int
+    refused: str | None = None
 
 
 def version_of(path: str | Path, value: Any) -> str:
@@ -52,18 +55,32 @@ def _git(folder: Path, *args: str) -> str | None:
 
 
 def in_force(settings: Settings) -> Held | None:
-    """The policy on the topic; None: none was ever applied, or it was deleted.
+    """The newest good policy, as workers take it; None: none was ever applied, or it was deleted.
 
     Raises:
-        StateError: what stands there cannot be read, or the topic does not exist.
+        StateError: the topic does not exist.
     """
-    found = log.compacted(settings, settings.names.full("policy")).get(KEY)
-    if found is None:
-        return None
-    try:
-        return Held(msgspec.json.decode(found.value or b"", type=Policy), found.at_ms, found.partition)
-    except (msgspec.MsgspecError, ValueError) as e:
-        raise StateError(f"what stands on {settings.names.full('policy')} is no policy that this kroute reads: {e}") from None
+    good: Policy | None = None
+    refused: str | None = None
+    for kept in log.records(settings, [settings.names.full("policy")]):
+        if kept.key != KEY:
+            continue
+        if kept.value is None:
+            good = refused = None
+            continue
+        try:
+            policy = decode("policy", kept.value)
+        except BadMessage:
+            refused = "unreadable"
+            continue
+        if check(policy)[1]:
+            refused = policy.version
+        else:
+            good, refused = policy, None
+    if good is None and refused is not None:  # compaction left the bad one alone
+        past = history(settings)
+        good = past[-1].policy if past else None
+    return Held(good, refused) if good is not None else None
 
 
 def history(settings: Settings) -> list[PolicyChange]:

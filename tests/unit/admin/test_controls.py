@@ -93,7 +93,7 @@ def test_a_change_that_is_none(fields: dict[str, Any], problem: str) -> None:
 
 def test_a_realm_may_do_what_the_policy_says_and_the_refusal_says_who_may(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = Policy(version="p7", realms={"": ("ack",), "sre": ("ack", "silence")})
-    monkeypatch.setattr(versions, "in_force", lambda _: versions.Held(policy, 0, 0))
+    monkeypatch.setattr(versions, "in_force", lambda _: versions.Held(policy))
     sent: list[tuple[str, str]] = []
     monkeypatch.setattr(controls, "_topic", lambda _, realm: f"controls.{realm}" if realm else "controls")
     monkeypatch.setattr(log, "produce", lambda _, topic, rows: sent.extend((topic, r.key) for r in rows))

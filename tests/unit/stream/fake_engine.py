@@ -65,6 +65,9 @@ class FakeState:
                     alerts.append(Alert(value["group"], body, (("ce_id", f"{value['group']}-{n}".encode()),), fact.ts))
         return Effects(changed, alerts)
 
+    def take_fallbacks(self) -> dict[str, int]:
+        return {}
+
     def _get(self, where: tuple[str, str], default: Any) -> Any:
         raw = self.rows.get(where)
         return default if raw is None else msgspec.json.decode(raw)

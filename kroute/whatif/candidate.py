@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import time
+
+from kroute.admin.policy import folder, versions
 from kroute.contracts.rows import Policy
 from kroute.engine import Engine, PartitionState
 from kroute.errors import BadFile
-from kroute.files import convert, line_of, read_yaml
-from kroute.routing.policy import PolicyBook, examine
+from kroute.routing.policy import PolicyBook
 from kroute.signals.model import Rows
-
-CANDIDATE = "candidate"
 
 
 def read_policy(path: str) -> Policy:
-    """The policy of a file; its version is ``candidate`` where the file gives none.
+    """The policy of a file or folder; its version is the git commit, else a hash of the content.
 
     Raises:
         BadFile: with file, line and field: the first mistake in it.
     """
-    value, lines = read_yaml(path)
-    if not isinstance(value, dict):
-        raise BadFile(path, 1, None, "not a mapping; a policy has routes, automation, calendars, …")
-    policy = convert(path, {"version": CANDIDATE, **value}, lines, Policy)
-    _, problems = examine(policy)
-    if problems:
+    read = folder.read(path)
+    policy, _, problems = read.policy(versions.version_of(path, read.value), time.gmtime().tm_year)
+    if problems or policy is None:
         first = problems[0]
-        more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise BadFile(path, line_of(lines, f".{first.field}"), first.field, first.text + more)
+        raise BadFile(
+            first.file, first.line, first.field, first.problem + (f" ({len(problems) - 1} more)" if problems[1:] else "")
+        )
     return policy
 
 

@@ -116,7 +116,7 @@ def test_the_example_of_the_design_reads_as_it_should(rows: Path) -> None:
 
 def test_a_policy_from_a_file_is_named_by_its_route(rows: Path, tmp_path: Path) -> None:
     policy = tmp_path / "p.yaml"
-    policy.write_text("version: p7\nroutes:\n  - {name: soft, when: {reason: [objective-breached]}, ticket: action}\n")
+    policy.write_text("routes:\n  - {name: soft, when: {reason: [objective-breached]}, ticket: action}\n")
     out = orjson.loads(
         run(
             rows,
@@ -131,7 +131,7 @@ def test_a_policy_from_a_file_is_named_by_its_route(rows: Path, tmp_path: Path) 
             "--json",
         )
     )
-    assert out["record"]["policy_version"] == "p7"
+    assert out["record"]["policy_version"] not in ("default", "")
     assert [(r["role"], r["urgency"], r["reason"]) for r in out["record"]["routes"]][-1] == ("action", "ticket", "policy:soft")
     assert out["rule"] == 3
 

@@ -77,6 +77,8 @@ class Past:
                 self.ownership[key] = row
             else:
                 self.ownership.pop(key, None)
+        elif short == "policy" and row is None:
+            self.policy = self.policy_row = None
         elif isinstance(row, Policy):
             ready, _ = check(row)
             if ready is not None:  # a bad policy never replaces a good one

@@ -22,9 +22,8 @@ def read_policy(path: str) -> Policy:
     policy, _, problems = read.policy(versions.version_of(path, read.value), time.gmtime().tm_year)
     if problems or policy is None:
         first = problems[0]
-        raise BadFile(
-            first.file, first.line, first.field, first.problem + (f" ({len(problems) - 1} more)" if problems[1:] else "")
-        )
+        more = f" ({len(problems) - 1} more)" if problems[1:] else ""
+        raise BadFile(first.file, first.line, first.field, first.problem + more)
     return policy
 
 

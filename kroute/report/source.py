@@ -43,6 +43,7 @@ class Past:
     changes: dict[str, Change] = field(default_factory=dict)
     ownership: dict[str, Ownership] = field(default_factory=dict)
     policy: InForce | None = None
+    policy_row: Policy | None = None
     raw: dict[str, bytes] = field(default_factory=dict)
     """Id of a record → its bytes as delivered."""
     missing: list[str] = field(default_factory=list)
@@ -76,9 +77,12 @@ class Past:
                 self.ownership[key] = row
             else:
                 self.ownership.pop(key, None)
+        elif short == "policy" and row is None:
+            self.policy = self.policy_row = None
         elif isinstance(row, Policy):
             ready, _ = check(row)
-            self.policy = ready or self.policy
+            if ready is not None:  # a bad policy never replaces a good one
+                self.policy, self.policy_row = ready, row
 
     def incident(self, wanted: str) -> list[dict[str, Any]]:
         """Records of one incident, by its id, the beginning of it, or the id of a record.
@@ -145,17 +149,18 @@ def _states(recording: Recording, names: Names, out: Past) -> None:
                 out.take_state(f.topic, f.key or "", value, f.realm)
 
 
-def from_topics(settings: Settings, since_ms: int | None = None, *, states: bool = True) -> Past:
-    """From kroute's topics: alerts since a time (epoch ms), and what people state now; blocks.
+def from_topics(settings: Settings, since_ms: int | None = None, *, alerts: bool = True, states: bool = True) -> Past:
+    """From kroute's topics: ``alerts`` since a time (epoch ms), and the ``states`` that people wrote; blocks.
 
     Raises:
         StateError: there is no topic of alerts.
         SourceUnreachable: Kafka gave no answer.
     """
     out = Past()
-    for kept in log.records(settings, [settings.names.full("routed-alerts")], since_ms):
-        if kept.value is not None:
-            out.take_alert(kept.value)
+    if alerts:
+        for kept in log.records(settings, [settings.names.full("routed-alerts")], since_ms):
+            if kept.value is not None:
+                out.take_alert(kept.value)
     for short in STATES if states else ():
         for topic in _topics(settings, short):
             try:

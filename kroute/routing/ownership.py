@@ -92,6 +92,10 @@ class OwnershipIndex:
     def __len__(self) -> int:
         return len(self._by_key)
 
+    def rows(self) -> list[Ownership]:
+        """Every row, by key."""
+        return [self._by_key[k] for k in sorted(self._by_key)]
+
     def put(self, key: str, raw: bytes | None, row: Ownership | None) -> None:
         """Take a row under its key, or delete the key's row (None)."""
         self._set(key, row)

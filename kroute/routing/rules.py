@@ -13,7 +13,7 @@ from kroute.routing.calendars import instant
 
 Role = Literal["impact", "diagnosis", "action"]
 ROLES: tuple[Role, ...] = ("impact", "diagnosis", "action")
-NAMED_ONLY = ("objective-breached", "cause-uncertain", "availability-threatened", "roll-back")
+NAMED_ONLY = ("objective-breached", "cause-uncertain", "availability-threatened", "roll-back", "made-worse")
 """Reasons of rules 3 and 4, and of undoing a remedy: a policy route touches them only by naming them in ``when.reason``."""
 
 

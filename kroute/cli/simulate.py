@@ -31,6 +31,7 @@ def command(
 
     Writes <name>.jsonl (for `kroute replay` and `kroute score`) and <name>.truth.json per scenario.
     """
+    from kroute.simulate.happening import NoRoom  # noqa: PLC0415
     from kroute.simulate.observe.delivery import Disturbance  # noqa: PLC0415  (--help must not import numpy)
     from kroute.simulate.plan import plan  # noqa: PLC0415
     from kroute.simulate.run import write  # noqa: PLC0415
@@ -40,7 +41,13 @@ def command(
         two=two, benign=benign, minutes=minutes, interval_s=interval_s, disturbance=Disturbance(missing, delay_s),
     )  # fmt: skip
     for sc in scenarios:
-        recording, _ = write(sc, out)
+        try:
+            recording, _ = write(sc, out)
+        except NoRoom as e:
+            if len(scenarios) == 1:
+                raise
+            click.echo(f"left out: {e}", err=True)
+            continue
         what = " + ".join(sc.causes) or "nothing wrong"
         more = f", with {', '.join(sc.benign)}" if sc.benign else ""
         click.echo(f"{recording}: {what}{more}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kroute.errors import ConfigError
 from kroute.simulate.spec import CLUSTER
 
 if TYPE_CHECKING:
@@ -117,5 +118,5 @@ class Draft:
         }  # fmt: skip
 
 
-class NoRoom(Exception):
+class NoRoom(ConfigError):
     """The estate has nothing that this happening could happen to."""

@@ -128,7 +128,7 @@ def simulate(sc: Scenario) -> Result:
     try:
         m, happenings = _prepared(sc)
     except NoRoom as e:
-        raise ConfigError(f"{sc.name}: {e}; take another seed or a larger estate") from None
+        raise NoRoom(f"{sc.name}: {e}; take another seed or a larger estate") from None
     delivery = Delivery(sc.disturbance, np.random.default_rng([sc.seed, 30]))
     recorder = Recorder(m, delivery, sc.interval_s, happenings, np.random.default_rng([sc.seed, 31]))
     recorder.state()

@@ -109,6 +109,9 @@ class Domain:
                 self._connect(group)
                 self._match(m.cluster)
             self.lag.observe(src, m, now_ms)
+            late = self.board.take_late()
+            if late:
+                self.lifecycle.amend(late)
             self.classes.observe(src, m, now_ms)
         elif isinstance(m, BrokerMetrics):
             self.estate.observe_metrics(m)

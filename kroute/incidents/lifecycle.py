@@ -11,6 +11,7 @@ I6  resolved: symptoms clear **and** impact fine, for ``hold``; signals that sto
 I7  symptoms that come back before that are the same firing period, with a flap count
 I8  the same cause and root within ``hold`` after resolving reopen the incident
 I9  a breached objective that no incident accounts for is one, of unknown cause
+I11 a symptom that comes late amends the incident whose cause expects it, open or lately resolved: told, nobody is paged
 I10 nothing opens while ``may_open`` is false (after a start or a gap in time), it settles
 """
 
@@ -38,6 +39,7 @@ MAX_AFFECTED = 500
 MERGE_SHARE = 0.5
 """An incident is merged when another cause explains this share of its evidence."""
 IMPACT = ("objective-breached", "objective-at-risk")
+LATE_MARGIN_MS = 120_000
 MAX_STALL_MS = 1_200_000
 OWN = 0.5
 """A symptom that the cause shows at its root at least this often is the root's own: while it is there, so is the cause."""
@@ -75,7 +77,9 @@ class Lifecycle:
     def step(self, now_ms: int, offset: int, hypotheses: list[Hypothesis], timing: Timing, *, may_open: bool) -> None:
         """Move every incident on to ``now_ms``; ``offset`` is that of the fact at hand (new ids hang on it)."""
         for inc in self.incidents.values():
-            inc.moment = inc.why = None
+            inc.moment = "updated" if inc.amended else None
+            inc.why = "a symptom of it was told late" if inc.amended else None
+            inc.amended = False
         walker = Walker(self._estate)
         hypotheses = hypotheses + self._orphans(now_ms, hypotheses, walker)
         live = self.live()
@@ -94,6 +98,23 @@ class Lifecycle:
             self._settle_evidence(inc, explained_by, now_ms)
             inc.affected = self._affected(inc, walker)
             self._advance(inc, now_ms, timing, may_open=may_open)
+
+    def amend(self, late: Iterable[Symptom]) -> None:
+        """I11: put symptoms that were told late, and are over, to the incidents that they belong to."""
+        walker = Walker(self._estate)
+        for s in late:
+            for i in sorted(self.incidents):
+                inc = self.incidents[i]
+                if inc.phase == "settling" or (s.entity, s.kind) in inc.evidence or s.since_ms < inc.started_ms - LATE_MARGIN_MS:
+                    continue
+                if inc.resolved_ms is not None and s.since_ms > inc.resolved_ms:
+                    continue
+                terms = [t for t in self._catalogue.by_id[inc.cause].expects if t.kind == s.kind]
+                if any(s.entity in walker.walk(inc.root, t.steps, t.on) for t in terms):
+                    inc.evidence[(s.entity, s.kind)] = Evidence(symptom=s, cleared_ms=s.last_ms)
+                    inc.late = inc.amended = True
+                    self._store.save(inc)
+                    break
 
     def finish(self, now_ms: int, timing: Timing) -> None:
         """After routing: forget what is over, and write the rows that changed."""

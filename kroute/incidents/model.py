@@ -61,6 +61,8 @@ class Incident(Struct, kw_only=True):
     affected: tuple[Entity, ...] = ()
     flaps: int = 0
     late: bool = False
+    """A symptom came late and amended it; ``amended``: that has not been told yet."""
+    amended: bool = False
     supersedes: tuple[str, ...] = ()
     superseded_by: str | None = None
     split_from: str | None = None

@@ -53,6 +53,7 @@ class Board:
         self._reports: dict[Entity, dict[str, Report]] = {}
         self.changed: dict[tuple[Entity, str], None] = {}
         """Symptoms that began, ended or were revised since ``take_changed``; insertion-ordered."""
+        self._late: list[Symptom] = []
 
     def report(
         self, reporter: str, entity: Entity, at_ms: int, interval_ms: int, judged: frozenset[str],
@@ -78,6 +79,15 @@ class Board:
             touched = True
         if touched:
             self._write(entity)
+
+    def tell_late(self, symptom: Symptom) -> None:
+        """A symptom that a late observation shows was there once, and that newer ones show is over."""
+        self._late.append(symptom)
+
+    def take_late(self) -> list[Symptom]:
+        """What was told late since the last call; to be taken within the same step."""
+        late, self._late = self._late, []
+        return late
 
     def refresh(self, reporter: str, entity: Entity, at_ms: int) -> None:
         """After rows were loaded: when the reporter's last report on the entity was. Touches no row."""

@@ -22,7 +22,7 @@ Bools = npt.NDArray[np.bool_]
 POLLS = 16
 STEP_MS = 4_000
 """Faster polls than this share one place (the newest in each step of time): the window spans over a minute."""
-LATE_MS = 60_000
+LATE_MS = 300_000
 
 NEVER = -1
 """``committed``: the group has no commit there."""

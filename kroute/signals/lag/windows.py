@@ -21,7 +21,7 @@ from kroute.signals.lag.group import GROUP_KINDS, Group
 from kroute.signals.lag.measures import LagMeasures
 from kroute.signals.lag.ring import NEVER, Carry, Poll
 from kroute.signals.lag.topic import TopicWindow
-from kroute.signals.lag.verdict import Verdict
+from kroute.signals.lag.verdict import Found, Verdict
 from kroute.signals.model import DEFAULT_INTERVAL_MS, Knowledge, Rows, Src, Symptom
 from kroute.signals.table import LAG, judged_by
 
@@ -170,8 +170,14 @@ class LagWindows(LagMeasures):
             g.head.interval_ms = m.interval_ms
         self._offer(g, at)
         around = self._around(g, left=self.cutovers.left(g.entity))
+        past: dict[str, tuple[Poll, Found]] = {}
         for n in range(at + 1, ring.n + 1):
             out = g.judge(n, around)
+            if n < ring.n:
+                past.update((k, (ring.polls[n - 1], f)) for k, f in out.found.items())
+        for kind, (then, f) in past.items():
+            if kind not in out.found:
+                self._board.tell_late(_symptom(kind, g.entity, then.t, f, then.src, {}))
         g.fold()
         g.head.seq += 1
         written = [i for i in range(ring.n) if i >= at or moved or ring.polls[i].slot in touched]

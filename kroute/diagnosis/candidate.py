@@ -61,6 +61,8 @@ class Candidate:
     missing: tuple[str, ...] = ()
     onset: int = 0
     """When it began (ms), by the symptoms that define it."""
+    over: bool = False
+    """True when nothing that defines it is active any more, save in the episode."""
 
     @property
     def key(self) -> Key:
@@ -80,9 +82,11 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
     That it exists on the platform (D9) is checked by who asks.
     """
     seen = [(t, active(t, root, evidence, walker)) for t in c.expects]
-    if c.required and not any(hits for t, hits in seen if t.required):
+    defining = [(t, hits) for t, hits in seen if t.required and hits]
+    if c.required and not any(len(hits) >= _pattern(t, root, walker) for t, hits in defining):
         return None
     out = Candidate(c, root)
+    out.over = bool(defining) and not any(evidence.board.of(e).get(t.kind) for t, hits in defining for e, _ in hits)
     onset = out.onset = _onset(seen, root, evidence)
     terms = [c.log_prior]
     healthy: dict[tuple[Entity, str], tuple[float, Term]] = {}
@@ -109,6 +113,13 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
         terms.extend(_changes(out, evidence, walker, onset))
     out.static = fsum(terms)
     return out
+
+
+def _pattern(term: Term, root: Entity, walker: Walker) -> int:
+    """How many must show a required symptom: where a cause is defined by a pattern over several, one is none (D4)."""
+    if term.quantify is None or term.quantify == "any":
+        return 1
+    return 2 if term.quantify == "concentration" else min(2, len(walker.walk(root, term.steps, term.on)))
 
 
 def active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits:

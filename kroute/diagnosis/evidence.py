@@ -19,7 +19,7 @@ from kroute.signals.board import Board
 from kroute.signals.changes import Changes, covers, end_ms
 from kroute.signals.estate import Estate
 from kroute.signals.model import Status, Symptom, stale_after_ms
-from kroute.signals.table import BY_KIND, IMPACT_FAMILY
+from kroute.signals.table import BY_KIND, IMPACT_FAMILY, REPLICATED
 
 FAMILY = {k: row.family for k, row in BY_KIND.items()}
 LEAK = {k: row.leak for k, row in BY_KIND.items()}
@@ -123,6 +123,8 @@ class Evidence:
         """True when the symptom was observed healthy lately, and is not active over the episode."""
         shown = self.shown.get(entity)
         if shown is not None and kind in shown.symptoms:
+            return False
+        if kind in REPLICATED and self._estate.platform(entity.cluster) != "kafka":
             return False
         key = (entity, REPORTER[kind])
         judged = self._fresh.get(key)

@@ -3,6 +3,8 @@
 Leaks are not independent. While a broker, a rack, a network or an outside system is in trouble, whatever hangs on it
 shows symptoms that no list foresees, and each of them is far likelier an effect than a second fault of the same hour.
 
+D11 when what defines a cause is over, what its backlog makes of the brokers it is read from, of who reads it and of probes
+    is its aftermath
 D10 a cause that earns its keep by what it lists covers other symptoms at the ends of its ``strains``, begun after it, where
     they are of the sort that load and waiting pass on (``PASSED_ON``); that never buys the cause, and a cause of its own,
     told by what is not passed on, still beats it
@@ -21,9 +23,10 @@ from kroute.diagnosis.paths import Walker
 
 LIKELY = 0.9
 PASSED_ON = frozenset({
-    "lag", "pace", "skew", "rebalance", "membership", "locality", "produce", "retries", "queue", "threads", "latency", "errors",
-    "traffic", "cpu", "storage", "replication", "replication-traffic", "leadership", "quorum", "availability",
-    "probe", "source", "cache", "upload", "worker-rebalance", "assignment", "connections", "memory", "gc", "dominance",
+    "lag", "pace", "skew", "rebalance", "membership", "locality", "cross-zone", "produce", "retries", "queue", "threads",
+    "latency", "errors", "traffic", "cpu", "storage", "replication", "replication-traffic", "leadership", "quorum",
+    "availability", "probe", "source", "cache", "upload", "worker-rebalance", "assignment", "connections", "memory", "gc",
+    "dominance",
 })  # fmt: skip
 """Families of symptoms that one overloaded or waiting part makes in its neighbours. What names its own cause (a failed task,
 a jump of offsets, a throttle, a denial, an open transaction) is not passed on."""
@@ -53,7 +56,8 @@ def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) 
 def _at(c: Candidate, evidence: Evidence, walker: Walker) -> Iterator[Entity]:
     """Entities with symptoms at the ends of the paths, each once, in order of the paths."""
     seen: dict[Entity, None] = {}
-    for steps, kinds in c.compiled.strains:
+    paths = [*c.compiled.strains, *(_aftermath(c) if c.over else ())]
+    for steps, kinds in paths:
         if steps and steps[-1] == "members" and not kinds:
             ends = [e for e in evidence.shown if e.cluster == c.root.cluster]
         else:
@@ -62,3 +66,10 @@ def _at(c: Candidate, evidence: Evidence, walker: Walker) -> Iterator[Entity]:
             if e not in seen:
                 seen[e] = None
                 yield e
+
+
+def _aftermath(c: Candidate) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """D11: paths from the root to what a backlog burdens."""
+    groups = [steps for steps in c.compiled.impact if "members" not in steps]
+    ends = [(*steps, step) for steps in groups for step in ("leaders", "group-principals")]
+    return [*((steps, ()) for steps in (*groups, *ends)), (("cluster", "members"), ("rack",))]

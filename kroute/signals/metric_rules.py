@@ -97,6 +97,10 @@ class View(Protocol):
         """The newest values of the entity's peers in its cluster."""
         ...
 
+    def peers_since(self, name: str, since_ms: int) -> list[float | None]:
+        """Of each other rack that is probed and heard: the mean since that time, None while it was not polled since."""
+        ...
+
     def unheard(self, name: str) -> bool:
         """True when a source that told the feature when last heard is not heard now."""
         ...

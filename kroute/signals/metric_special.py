@@ -73,12 +73,16 @@ def _apart(kind: str, view: View, times: float) -> Finding | None:
     if found is None or not found.active:
         return found
     name = str(found.detail["feature"])
-    mine = [v for _, v in view.series(name, name == "probe_fail")[-PEER_POLLS:]]
-    others = view.peers(name)
+    mine = [v for at, v in view.series(name, name == "probe_fail") if at >= found.since_ms][-PEER_POLLS:]
+    others = view.peers_since(name, found.since_ms)
     if not mine or not others:
         return found
-    apart = sum(mine) / len(mine) >= times * max(median(others), 1e-9)
-    return found._replace(detail={**found.detail, "apart": "yes" if apart else "no"})
+    heard = [v for v in others if v is not None]
+    if len(heard) < len(others):
+        said = "open"  # the others have not been polled since: whether they fare alike is not known yet
+    else:
+        said = "yes" if sum(mine) / len(mine) >= times * max(median(heard), 1e-9) else "no"
+    return found._replace(detail={**found.detail, "apart": said})
 
 
 def dominates(view: View) -> Finding | None:

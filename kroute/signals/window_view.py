@@ -81,16 +81,7 @@ class EntityView:
         return Base(told.n - own.n, 0.0, 0.0) if told is not None and told.n >= 2 * own.n else own
 
     def peers(self, name: str) -> list[float]:
-        """Newest values of other brokers, or means over the last polls of other racks' probes."""
         out = []
-        if self.entity.kind == "rack":
-            for other in sorted(e for e in self._store.sources if e.kind == "rack" and e.cluster == self.entity.cluster):
-                if other != self.entity:
-                    theirs = EntityView(self._store, self._board, other, self.now_ms, self._first)
-                    values = [v for _, v in theirs.series(name, name == "probe_fail")[-3:]]
-                    if values:
-                        out.append(math.fsum(values) / len(values))
-            return out
         for key in sorted(self._store.rings):
             if key[:2] != ("broker", self.entity.cluster):
                 continue
@@ -100,6 +91,15 @@ class EntityView:
                 value = ring.newest.values.get(other, {}).get(name)
                 if value is not None:
                     out.append(value)
+        return out
+
+    def peers_since(self, name: str, since_ms: int) -> list[float | None]:
+        out: list[float | None] = []
+        for other in sorted(e for e in self._store.sources if e.kind == "rack" and e.cluster == self.entity.cluster):
+            series = [] if other == self.entity else EntityView(self._store, self._board, other, self.now_ms).series(name, True)
+            if series:
+                values = [v for at, v in series if at > since_ms][-3:]
+                out.append(math.fsum(values) / len(values) if values else None)
         return out
 
     def unheard(self, name: str) -> bool:

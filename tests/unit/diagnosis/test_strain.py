@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from kroute.diagnosis.evidence import Evidence
+from kroute.diagnosis.infer import diagnose
+from kroute.signals.model import Symptom
 from tests.unit.diagnosis.town import Town
-from tests.unit.diagnosis.world import T0, World
+from tests.unit.diagnosis.world import T0, World, entity
 
 
 def troubled(w: Town) -> None:
@@ -65,3 +67,21 @@ def test_an_episode_begins_with_its_first_symptom() -> None:
         kind="broker-gone", entity=gone.entity, since_ms=T0 - 600_000, last_ms=T0 - 300_000, why="gone before")}  # fmt: skip
     evidence = Evidence(w.board, w.estate, before, w.changes, w.now)
     assert evidence.shown[gone.entity].symptoms["broker-gone"].since_ms == T0 - 600_000
+
+
+def test_what_a_backlog_makes_of_its_brokers_is_its_aftermath() -> None:
+    """D11: the group was stopped and reads its backlog; the broker that it reads from has no threads left."""
+    w = Town()
+    stopped = Symptom(kind="group-empty", entity=entity("group/g1"), since_ms=T0 - 1_200_000, last_ms=T0 - 90_000, why="gone")
+    w.ill("broker/1", "handler-idle-low", "request-queue-high", ago=60_000)
+    episode = {(stopped.entity, "group-empty"): stopped}
+    found = diagnose(w.catalogue, w.estate, Evidence(w.board, w.estate, episode, w.changes, w.now))
+    assert [(h.cause, str(h.root)) for h in found] == [("stopped-consumer", "group/g1")]
+    w.ill("group/g1", "group-empty", ago=1_200_000)  # while it is still stopped it reads nothing, and burdens nobody
+    assert ("broker-saturation", "broker/1") in w.found()
+
+
+def test_one_group_is_no_pattern_of_its_coordinator() -> None:
+    w = Town()
+    w.ill("group/g1", "commits-stopped", "rebalancing", "lag-growing")
+    assert "coordinator-trouble" not in [c for c, _ in w.causes()]

@@ -140,7 +140,7 @@ def stack(kafka3: LocalKafka, tmp_path: Path) -> Iterator[Stack]:
         create_topics(kafka3.bootstrap, {name: 3}, replicas=3)
         running.append(Producer(kafka3.bootstrap, name, RATE).start())
         running.append(Consumer(kafka3.bootstrap, f"{name}-reader", [name], RATE * 20).start())
-    s = Stack(kafka3.bootstrap, tmp_path, collect)
+    s = Stack(kafka3.bootstrap, tmp_path, collect, supervised=True)
     s.settings = s.settings.__class__(
         kafka=s.settings.kafka, names=s.names, app_id=s.settings.app_id, facts_partitions=2, replication_factor=3
     )

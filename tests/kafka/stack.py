@@ -63,7 +63,7 @@ class Stack:
         self.collect_file = workdir / "collect.yaml"
         self.collect_file.write_text(yaml.safe_dump(config))
         self._producer = confluent_kafka.Producer(
-            {"bootstrap.servers": bootstrap, "acks": "all", "message.max.bytes": 16_000_000, "linger.ms": 0}
+            {"bootstrap.servers": bootstrap, "log_level": 0, "acks": "all", "message.max.bytes": 16_000_000, "linger.ms": 0}
         )
         self._stop = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -191,7 +191,7 @@ class Stack:
 
     def _read(self) -> None:
         consumer = confluent_kafka.Consumer({
-            "bootstrap.servers": self.bootstrap, "group.id": f"{self.uid}-reader", "auto.offset.reset": "earliest",
+            "bootstrap.servers": self.bootstrap, "log_level": 0, "group.id": f"{self.uid}-reader", "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
         })  # fmt: skip
         consumer.subscribe([self.names.alerts])

@@ -16,8 +16,9 @@ setup: $(READY) ## a virtual environment with the locked dependencies
 $(READY): deploy/requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "kroute needs Python 3.11 or later, and found none on the path. Set PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "installing the locked dependencies into $(VENV), once; this takes a minute or two"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r deploy/requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
 run: setup ## start a local Kafka, worker, collector and a demo estate; show a fault become a routed alert

@@ -61,9 +61,12 @@ def command(name: str, brokers: str | None, once: bool, calm: int, timeout: int,
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     problem = None
     try:
+        say("Ctrl-C stops everything")
         with Demo(Plan(folder, count, None if name == "none" else name, interval), say) as demo:
-            problem = _show(demo, console, say, calm, timeout if once else None)
-            say("stopping")
+            try:
+                problem = _show(demo, console, say, calm, timeout if once else None)
+            finally:
+                say("stopping")
     except KeyboardInterrupt:
         say("stopped")
         if once:

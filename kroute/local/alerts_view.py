@@ -85,11 +85,13 @@ def _routes(routes: list[Mapping[str, Any]]) -> RenderableType:
     for title in ("who", "team", "how", "why", ""):
         table.add_column(title, overflow="fold")
     table.add_row(*(Text(t, style="dim") for t in ("who", "team", "how", "why", "")))
+    said = {safe(r.get("delivery")) for r in routes if r.get("delivery") and safe(r.get("do")) in ("open", "update")}
     for r in routes:
         urgency, do = safe(r.get("urgency")), safe(r.get("do"))
         how = Text(urgency, style=_URGENCY.get(urgency, ""))
         if do in ("close", "none"):
-            how = Text(f"{urgency} ({do})", style="dim")
+            same = do == "none" and safe(r.get("delivery")) in said
+            how = Text(f"{urgency} ({'the same' if same else do})", style="dim")
         table.add_row(
             Text(safe(r.get("role"))), Text(safe(r.get("team")), style="bold"), how,
             Text(safe(r.get("reason")).replace("-", " ")), Text(safe(r.get("via")), style="dim"),

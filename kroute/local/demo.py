@@ -26,11 +26,14 @@ from kroute.local.estate import CLUSTER, SINK, SINK_SYSTEM, Estate, ownership, p
 from kroute.local.faults import Fault, fault
 from kroute.local.process import Child, free_ports
 from kroute.settings import Settings, load
+from kroute.stream.process import EXIT_FAILED
 from kroute.stream.topics import create_topics
 
 CONNECT = "connect-local"
 _READY_S = 60.0
 _POLL_S = 0.5
+_WORKER = "kroute worker"
+_REVIVALS = 3
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Demo:
         self._say = say
         self._stack = ExitStack()
         self._children: list[Child] = []
+        self._revivals = 0
         self.fault: Fault | None = None
 
     def __enter__(self) -> Self:
@@ -86,10 +90,15 @@ class Demo:
                 yield alert
 
     def check(self) -> None:
-        """Raise where the worker or the collector has ended."""
+        """Start the worker again where it has ended by itself, as a service manager does; raise for all other ends."""
         for child in self._children:
-            if not child.alive:
+            if child.alive:
+                continue
+            if child.name != _WORKER or child.code != EXIT_FAILED or self._revivals == _REVIVALS:
                 raise child.failure("ended while it was needed")
+            self._revivals += 1
+            self._say(f"{child.name} has ended and is started again: {child.tail(1)}")
+            child.start()
 
     def _start(self, stack: ExitStack) -> None:
         plan = self.plan

@@ -36,7 +36,7 @@ def create_topic(
 ) -> str:
     """Create a topic with a unique name; back when it has a leader for each partition."""
     name = unique(stem)
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     new = NewTopic(name, num_partitions=partitions, replication_factor=replicas, config=dict(config or {}))
     admin.create_topics([new])[name].result(30)
 
@@ -50,7 +50,7 @@ def create_topic(
 
 def produce(bootstrap: str, topic: str, values: Iterable[bytes | str | None], key: str | None = None) -> None:
     """Produce values and wait until all are acknowledged."""
-    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, "acks": "all"})
     failed: list[object] = []
     for value in values:
         producer.produce(topic, value, key, on_delivery=lambda error, _: failed.append(error) if error else None)
@@ -60,7 +60,9 @@ def produce(bootstrap: str, topic: str, values: Iterable[bytes | str | None], ke
 
 def read_all(bootstrap: str, topic: str, count: int, timeout_s: float = 30) -> list[tuple[bytes | None, bytes | None]]:
     """The first ``count`` records of a topic, from its beginning, as (key, value)."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": unique("read-all"), "enable.auto.commit": False})
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "log_level": 0, "group.id": unique("read-all"), "enable.auto.commit": False}
+    )
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
@@ -84,7 +86,7 @@ class Follower:
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._consumer = Consumer({
-            "bootstrap.servers": bootstrap, "group.id": unique("follow"), "enable.auto.commit": False,
+            "bootstrap.servers": bootstrap, "log_level": 0, "group.id": unique("follow"), "enable.auto.commit": False,
             "fetch.message.max.bytes": 16_000_000,
         })  # fmt: skip
         partitions = self._consumer.list_topics(topic, timeout=30).topics[topic].partitions

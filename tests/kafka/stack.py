@@ -23,6 +23,7 @@ from kroute.local.estate import produce_policy, produce_rows
 from kroute.local.process import free_ports
 from kroute.settings import Kafka, Settings
 from kroute.stream.changelog import changelog
+from kroute.stream.process import EXIT_FAILED
 from kroute.stream.topics import create_topics
 from tests.kafka.helpers import Follower, unique, wait_for
 
@@ -32,9 +33,14 @@ POLICY = {"version": "test", "defaults": {"settle_s": 4.0, "hold_s": 12.0}}
 
 
 class Stack:
-    """One installation with topic names of its own: processes, rows, and the alerts that came out."""
+    """One installation with topic names of its own: processes, rows, and the alerts that came out.
 
-    def __init__(self, bootstrap: str, workdir: Path, collect: Mapping[str, Any], *, interval: str = "2s") -> None:
+    ``supervised``: a worker that ended by itself is started again, as a service manager does it.
+    """
+
+    def __init__(
+        self, bootstrap: str, workdir: Path, collect: Mapping[str, Any], *, interval: str = "2s", supervised: bool = False
+    ) -> None:
         self.bootstrap = bootstrap
         self.workdir = workdir
         self.uid = unique("k")
@@ -49,13 +55,15 @@ class Stack:
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
+        self.supervised = supervised
+        self._commands: dict[str, tuple[str, ...]] = {}
         self.alerts: list[dict[str, Any]] = []
         self.raw: list[bytes] = []
         config = {"interval": interval, "clusters": [{"name": CLUSTER, "kafka": {"bootstrap": bootstrap}, **collect}]}
         self.collect_file = workdir / "collect.yaml"
         self.collect_file.write_text(yaml.safe_dump(config))
         self._producer = confluent_kafka.Producer(
-            {"bootstrap.servers": bootstrap, "acks": "all", "message.max.bytes": 16_000_000, "linger.ms": 0}
+            {"bootstrap.servers": bootstrap, "log_level": 0, "acks": "all", "message.max.bytes": 16_000_000, "linger.ms": 0}
         )
         self._stop = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -116,8 +124,15 @@ class Stack:
 
     def _wait(self, condition: Callable[[], T], timeout_s: float, what: str) -> T:
         """As ``wait_for``; a failure tells what came and the ends of the logs."""
+
+        def attended() -> T:
+            for name, process in list(self.processes.items()):
+                if self.supervised and process.poll() == EXIT_FAILED:
+                    self.spawn(name, *self._commands[name])
+            return condition()
+
         try:
-            return wait_for(condition, timeout_s, what)
+            return wait_for(attended, timeout_s, what)
         except AssertionError as e:
             came = [
                 (a["type"], a["status"], a["incident"], a["cause"]["id"], root_of(a))
@@ -129,6 +144,7 @@ class Stack:
 
     def spawn(self, name: str, *args: str) -> None:
         """Start ``kroute …`` under a name; its log is ``<name>.log``."""
+        self._commands[name] = args
         log = (self.workdir / f"{name}.log").open("ab")
         command = [sys.executable, "-m", "kroute.cli.main", *args]
         self.processes[name] = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
@@ -175,7 +191,7 @@ class Stack:
 
     def _read(self) -> None:
         consumer = confluent_kafka.Consumer({
-            "bootstrap.servers": self.bootstrap, "group.id": f"{self.uid}-reader", "auto.offset.reset": "earliest",
+            "bootstrap.servers": self.bootstrap, "log_level": 0, "group.id": f"{self.uid}-reader", "auto.offset.reset": "earliest",
             "enable.auto.commit": False,
         })  # fmt: skip
         consumer.subscribe([self.names.alerts])

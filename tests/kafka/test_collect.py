@@ -50,7 +50,7 @@ def lags(messages: list[Message]) -> dict[str, ConsumerLag]:
 def reading(bootstrap: str, group: str, topic: str, protocol: str, count: int) -> Iterator[Consumer]:
     """A member of ``group`` that has read and committed ``count`` records."""
     consumer = Consumer({
-        "bootstrap.servers": bootstrap, "group.id": group, "group.protocol": protocol, "client.id": f"{group}-client",
+        "bootstrap.servers": bootstrap, "log_level": 0, "group.id": group, "group.protocol": protocol, "client.id": f"{group}-client",
         "auto.offset.reset": "earliest", "enable.auto.commit": False,
     })  # fmt: skip
     consumer.subscribe([topic])
@@ -92,12 +92,12 @@ def test_what_was_never_committed_is_unknown_and_an_open_transaction_holds_the_s
     topic = create_topic(bootstrap, "collect-tx")
     group = unique("collect")
     produce(bootstrap, topic, ["x"] * 5)
-    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": unique("collect-tx")})
+    producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0, "transactional.id": unique("collect-tx")})
     producer.init_transactions(30)
     producer.begin_transaction()
     producer.produce(topic, "in doubt")
     producer.flush(30)
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
+    consumer = Consumer({"bootstrap.servers": bootstrap, "log_level": 0, "group.id": group, "enable.auto.commit": False})
     consumer.subscribe([topic])
     try:
         wait_for(lambda: consumer.poll(0.2) or consumer.assignment(), 90, "an assignment")
@@ -122,7 +122,7 @@ def test_a_deleted_group_is_dead_once_and_then_silent(bootstrap: str) -> None:
         pass
     poller = groups_of(bootstrap, group)
     assert lags(poller.poll())[group].state == "Empty"
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     admin.delete_consumer_groups([group])[group].result(30)
     gone = lags(poller.poll())[group]
     assert (gone.state, gone.up, gone.partitions) == ("Dead", True, ())
@@ -137,7 +137,7 @@ def test_a_deleted_topic_leaves_its_groups_at_once(bootstrap: str) -> None:
         pass
     poller = groups_of(bootstrap, group)
     assert len(lags(poller.poll())[group].partitions) == 1
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     admin.delete_topics([topic])[topic].result(30)
     wait_for(lambda: all(not v.partitions for v in lags(poller.poll()).values()), 90, "the topic to leave")
 
@@ -150,7 +150,7 @@ def test_an_unreachable_cluster_is_a_gap_never_a_death(bootstrap: str) -> None:
         pass
     poller = groups_of(bootstrap, group)
     poller.poll()
-    poller._admin = AdminClient({"bootstrap.servers": DEAD, "socket.timeout.ms": 2000})
+    poller._admin = AdminClient({"bootstrap.servers": DEAD, "log_level": 0, "socket.timeout.ms": 2000})
     with pytest.raises(SourceUnreachable, match="Kafka cluster c") as e:
         poller.poll()
     (told,) = lags(poller.down(str(e.value))).values()
@@ -173,7 +173,7 @@ def test_the_collector_produces_what_the_contract_says_and_leaves_its_own_topics
     with reading(bootstrap, group, topic, "classic", 2):
         pass
     prefix = unique("kr") + "."
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     for made in admin.create_topics([NewTopic(prefix + n, 1, 1) for n in ("consumer-lag", "topology")]).values():
         made.result(30)
     config = tmp_path / "collect.yaml"

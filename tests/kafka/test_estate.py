@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_a_consumer_reads_no_faster_than_its_rate_and_keeps_its_group_while_paused(kafka: Chosen, protocol: str) -> None:
     topic, group = create_topic(kafka.bootstrap, "paced", partitions=2), unique("paced")
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
 
     def lag() -> int:
         return sum(group_lag(kafka.bootstrap, group).values())

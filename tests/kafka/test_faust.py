@@ -27,7 +27,7 @@ def kroute(bootstrap: str, tmp_path: Path) -> Iterator[Installation]:
 
 def facts_of(kroute: Installation) -> list[int]:
     """How many partitions of facts each member of the group has."""
-    admin = AdminClient({"bootstrap.servers": kroute.bootstrap})
+    admin = AdminClient({"bootstrap.servers": kroute.bootstrap, "log_level": 0})
     facts = kroute.settings.names.full("facts")
     group = admin.describe_consumer_groups([kroute.app_id])[kroute.app_id].result(10)
     return sorted(sum(tp.topic == facts for tp in m.assignment.topic_partitions) for m in group.members if m.assignment)

@@ -33,12 +33,12 @@ def test_what_is_produced_is_read_back(kafka: Chosen) -> None:
 def test_a_topic_that_nobody_created_does_not_appear(kafka: Chosen) -> None:
     name = unique("nobody")
     errors: list[object] = []
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "message.timeout.ms": 2000})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0, "message.timeout.ms": 2000})
     producer.produce(name, b"x", on_delivery=lambda error, _: errors.append(error))
     producer.flush(20)
     assert errors
     assert errors[0] is not None
-    assert name not in AdminClient({"bootstrap.servers": kafka.bootstrap}).list_topics(timeout=10).topics
+    assert name not in AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0}).list_topics(timeout=10).topics
 
 
 @pytest.mark.connect

@@ -80,7 +80,7 @@ class Estate:
             *(team(t) for t in ("team-a", "team-b", "team-data", "team-archive", "team-platform")),
             row("cluster", CLUSTER, owner="team-platform"),
             row("connector", "connect-t/*", owner="team-data", service="archive-service", system="archive"),
-            row("service", "archive-service", owner="team-b", customer_function="orders can be found later"),
+            row("service", "archive-service", owner="team-b", customer_function="orders can be found later", slo={"freshness_s": FRESHNESS_S}),
             row("system", "archive", owner="team-archive"),
             *(r for f in (self.slow, self.stopped, self.next, self.replay, self.moved, self.healthy) for r in f.rows("team-a")),
         ])  # fmt: skip
@@ -120,14 +120,21 @@ def closed_by_the_book(stack: Stack, root: str) -> dict[str, Any]:
     return alerts[0]
 
 
+def felt_by(estate: Estate, root: str, owner: str) -> None:
+    """Wait until the incident at this root goes to who feels it."""
+
+    def told() -> bool:
+        return any(teams(a, "impact") == [owner] for alerts in estate.stack.incidents(root=root).values() for a in alerts)
+
+    wait_for(told, 150, f"{owner} to be told what {root} does to it")
+
+
 def test_a_consumer_that_really_is_slower_than_its_producer(estate: Estate) -> None:
     root = f"group/{estate.slow.group}"
     estate.slow.consumer.rate = RATE / 10
     opened = estate.stack.expect("opened", "slow-consumer", root)
     assert teams(opened, "diagnosis") == teams(opened, "action") == ["team-a"]
-    wait_for(
-        lambda: any(teams(a, "impact") == ["team-a"] for i in estate.stack.incidents(root=root).values() for a in i), 60, "impact"
-    )
+    felt_by(estate, root, "team-a")
     estate.slow.consumer.rate = RATE * 20
     estate.stack.expect("resolved", "slow-consumer", root)
     closed_by_the_book(estate.stack, root)
@@ -138,6 +145,7 @@ def test_a_consumer_that_stops_while_its_topic_grows(estate: Estate) -> None:
     estate.stopped.consumer.stop()
     opened = estate.stack.expect("opened", "stopped-consumer", root)
     assert teams(opened, "action") == ["team-a"]
+    felt_by(estate, root, "team-a")
     estate.stopped.consumer.start()
     estate.stack.expect("resolved", "stopped-consumer", root)
     closed_by_the_book(estate.stack, root)
@@ -148,6 +156,7 @@ def test_a_group_of_the_new_protocol_that_lags(estate: Estate) -> None:
     estate.next.consumer.rate = RATE / 10
     opened = estate.stack.expect("opened", "slow-consumer", root)
     assert teams(opened, "action") == ["team-a"]
+    felt_by(estate, root, "team-a")
     estate.next.consumer.rate = RATE * 20
     estate.stack.expect("resolved", "slow-consumer", root)
     closed_by_the_book(estate.stack, root)
@@ -160,6 +169,7 @@ def test_a_file_sink_whose_path_does_not_exist(estate: Estate) -> None:
     assert teams(opened, "diagnosis") == ["team-data"]
     assert teams(opened, "action") == ["team-data"], "a path that does not exist is the connector's own configuration"
     assert any(s["kind"] == "task-failed" for s in opened["symptoms"])
+    felt_by(estate, root, "team-b")
     estate.connect.put_file_sink(estate.sink, estate.sink_topic, estate.sink_file)
     estate.stack.expect("resolved", "sink-failed", root)
     closed_by_the_book(estate.stack, root)
@@ -175,7 +185,7 @@ def test_a_replay_declared_beforehand_pages_nobody(estate: Estate) -> None:
          "starts_at_ms": now - 1000, "ends_at_ms": now + 600_000, "by": "ann", "why": "rebuild of the index"},
     )  # fmt: skip
     flow.consumer.stop()
-    admin = AdminClient({"bootstrap.servers": estate.bootstrap})
+    admin = AdminClient({"bootstrap.servers": estate.bootstrap, "log_level": 0})
     back = [TopicPartition(flow.topic, p, 0) for p in range(2)]
 
     def rewound() -> bool:

@@ -58,7 +58,7 @@ def test_signals_wait_until_the_state_inputs_that_were_there_are_read(kroute: In
 
 def test_a_partition_that_ends_in_a_transaction_marker_counts_as_read(kroute: Installation) -> None:
     assert kroute.start().wait_ready().stop() == 0
-    producer = Producer({"bootstrap.servers": kroute.bootstrap, "transactional.id": kroute.app_id})
+    producer = Producer({"bootstrap.servers": kroute.bootstrap, "log_level": 0, "transactional.id": kroute.app_id})
     producer.init_transactions(30)
     producer.begin_transaction()
     key, value = ownership("payments")
@@ -97,7 +97,7 @@ def test_two_workers_share_the_partitions_and_one_takes_over_what_the_other_leav
     first = kroute.start("w1").wait_ready()
     second = kroute.start("w2").wait_ready()
     facts = kroute.settings.names.full("facts")
-    admin = AdminClient({"bootstrap.servers": kroute.bootstrap})
+    admin = AdminClient({"bootstrap.servers": kroute.bootstrap, "log_level": 0})
 
     def owners() -> list[int]:
         group = admin.describe_consumer_groups([kroute.app_id])[kroute.app_id].result(10)
@@ -185,11 +185,11 @@ def test_facts_deleted_before_they_were_applied_are_refused_unless_the_gap_is_ac
     )
     assert worker.stop() == 0
     facts = kroute.settings.names.full("facts")
-    producer = Producer({"bootstrap.servers": kroute.bootstrap})
+    producer = Producer({"bootstrap.servers": kroute.bootstrap, "log_level": 0})
     for _ in range(10):
         producer.produce(facts, b'{"facts":[]}', partition=1)
     assert producer.flush(10) == 0
-    admin = AdminClient({"bootstrap.servers": kroute.bootstrap})
+    admin = AdminClient({"bootstrap.servers": kroute.bootstrap, "log_level": 0})
     end = TopicPartition(facts, 1, -1)
     admin.delete_records([end])[end].result(10)
     worker = kroute.start()

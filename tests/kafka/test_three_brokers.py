@@ -34,7 +34,7 @@ RATE = 100.0
 
 
 def test_a_killed_broker_of_three_is_fenced_and_comes_back(kafka3: LocalKafka) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka3.bootstrap})
+    admin = AdminClient({"bootstrap.servers": kafka3.bootstrap, "log_level": 0})
     topic = create_topic(kafka3.bootstrap, "survives", partitions=3, replicas=3)
 
     def leaders() -> set[int]:
@@ -120,7 +120,7 @@ def state_of(topology: TopologyPoller, broker: int) -> str | None:
 def reading_any(bootstrap: str, group: str, topic: str) -> Iterator[None]:
     """A group with a commit in partition 0."""
     produce(bootstrap, topic, ["x"] * 9)
-    consumer = RawConsumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False})
+    consumer = RawConsumer({"bootstrap.servers": bootstrap, "log_level": 0, "group.id": group, "enable.auto.commit": False})
     consumer.assign([TopicPartition(topic, 0, 0)])
     consumer.commit(offsets=[TopicPartition(topic, 0, 0)], asynchronous=False)
     consumer.close()
@@ -140,7 +140,7 @@ def stack(kafka3: LocalKafka, tmp_path: Path) -> Iterator[Stack]:
         create_topics(kafka3.bootstrap, {name: 3}, replicas=3)
         running.append(Producer(kafka3.bootstrap, name, RATE).start())
         running.append(Consumer(kafka3.bootstrap, f"{name}-reader", [name], RATE * 20).start())
-    s = Stack(kafka3.bootstrap, tmp_path, collect)
+    s = Stack(kafka3.bootstrap, tmp_path, collect, supervised=True)
     s.settings = s.settings.__class__(
         kafka=s.settings.kafka, names=s.names, app_id=s.settings.app_id, facts_partitions=2, replication_factor=3
     )

@@ -136,7 +136,13 @@ class Installation:
     def produce(self, short: str, records: Iterable[tuple[bytes | None, bytes | None]], partition: int | None = None) -> None:
         """Send (key, value) to an input topic and wait until all are durable."""
         producer = Producer(
-            {"bootstrap.servers": self.bootstrap, "acks": "all", "message.max.bytes": 16 * 1024 * 1024, "linger.ms": 5}
+            {
+                "bootstrap.servers": self.bootstrap,
+                "log_level": 0,
+                "acks": "all",
+                "message.max.bytes": 16 * 1024 * 1024,
+                "linger.ms": 5,
+            }
         )
         topic = self.settings.names.full(short)
         for key, value in records:

@@ -46,6 +46,17 @@ def test_it_says_what_who_because_of_what_and_what_may_be_done() -> None:
         assert part in text
 
 
+def test_a_role_whose_destination_is_told_already_is_said_to_be_the_same() -> None:
+    routes = [
+        {"role": "impact", "team": "team-search", "urgency": "page", "do": "open", "delivery": "d-1"},
+        {"role": "action", "team": "team-search", "urgency": "page", "do": "none", "delivery": "d-1"},
+        {"role": "diagnosis", "team": "team-data", "urgency": "notify", "do": "none", "delivery": "d-2"},
+    ]
+    text = shown({**ALERT, "routes": routes})
+    assert "page (the same)" in text
+    assert "notify (none)" in text
+
+
 def test_markup_in_a_name_is_text() -> None:
     assert "[bold]x[/bold] [link=file:///etc]y" in shown({**ALERT, "summary": "[bold]x[/bold] [link=file:///etc]y"})
 

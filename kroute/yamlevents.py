@@ -13,7 +13,7 @@ import yaml
 _C: Any = getattr(yaml, "cyaml", None)
 AVAILABLE = _C is not None
 """False where PyYAML was built without libyaml."""
-_E = yaml.events
+_E: Any = yaml.events
 _PLAIN = ("int", "float", "bool", "null", "timestamp")
 _RESOLVERS: dict[Any, list[Any]] = yaml.SafeLoader.yaml_implicit_resolvers
 

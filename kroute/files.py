@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from kroute import yamlevents
 from kroute.errors import BadFile
 
 T = TypeVar("T")
@@ -20,35 +21,14 @@ _FIELD = re.compile(r" - at `\$(.*)`$")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
-class _Composer(yaml.composer.Composer):
+class _Loader(yaml.SafeLoader):
     """Without anchors: a file of a few lines must not expand to gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        parser: Any = self
-        if parser.check_event(yaml.events.AliasEvent):
-            mark = parser.peek_event().start_mark
-            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed here", mark)
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed here", event.start_mark)
         return super().compose_node(parent, index)
-
-
-class _Loader(_Composer, yaml.SafeLoader):
-    """Safe loader in Python; its messages are those that people see."""
-
-
-_C: Any = getattr(yaml, "cyaml", None)
-_Fast: Any = None
-if _C is not None:
-
-    class _FastLoader(_Composer, _C.CParser, yaml.constructor.SafeConstructor, yaml.resolver.Resolver):  # type: ignore[misc]
-        """libyaml's parser under the same composer: its own composer recurses in C, where deep nesting ends the process."""
-
-        def __init__(self, stream: str) -> None:
-            _Composer.__init__(self)
-            _C.CParser.__init__(self, stream)
-            yaml.constructor.SafeConstructor.__init__(self)
-            yaml.resolver.Resolver.__init__(self)
-
-    _Fast = _FastLoader
 
 
 def load_yaml(path: str | Path, type_: type[T], text: str | None = None) -> T:
@@ -111,13 +91,13 @@ def _text(name: str, path: str | Path) -> str:
 
 
 def _documents(name: str, text: str) -> list[tuple[Any, dict[str, int]]]:
-    if _Fast is not None:
+    if yamlevents.AVAILABLE:
         try:
-            return _load(name, text, _Fast)
-        except (yaml.YAMLError, ValueError, RecursionError):
-            pass  # read again for the message
+            return yamlevents.documents(text, MAX_DEPTH, MAX_NODES)
+        except yamlevents.Unusual:
+            pass  # read again, for what it is or for the message
     try:
-        return _load(name, text, _Loader)
+        return _load(name, text)
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
         raise BadFile(name, mark.line + 1 if mark else None, None, e.problem or str(e)) from None
@@ -127,8 +107,8 @@ def _documents(name: str, text: str) -> list[tuple[Any, dict[str, int]]]:
         raise BadFile(name, None, None, f"nested deeper than {MAX_DEPTH}") from None
 
 
-def _load(name: str, text: str, kind: Any) -> list[tuple[Any, dict[str, int]]]:
-    loader = kind(text)
+def _load(name: str, text: str) -> list[tuple[Any, dict[str, int]]]:
+    loader: Any = _Loader(text)
     try:
         out: list[tuple[Any, dict[str, int]]] = []
         while loader.check_node():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -181,8 +184,9 @@ def import_(paths: tuple[Path, ...], cluster: str | None, owner: str | None, out
 
 def _checked(path: str, partial: bool) -> list[folder.Stated]:
     """The rows of sound files; ends with status 2 and every problem otherwise."""
-    rows, problems = folder.read(path)
-    problems = problems or check_rows(rows, partial=partial)
+    with _no_collection():
+        rows, problems = folder.read(path)
+        problems = problems or check_rows(rows, partial=partial)
     if problems:
         for p in problems:
             click.echo(safe(str(p), 2000), err=True)
@@ -195,7 +199,20 @@ def _plan(conf: Settings, rows: list[folder.Stated], set_name: str, *, create: b
     from kroute.admin import log  # noqa: PLC0415  (--help must not import the Kafka client)
 
     topic = log.ensure(conf, "ownership") if create else conf.names.full("ownership")
-    return plan.plan(log.compacted(conf, topic), rows, set_name)
+    with _no_collection():
+        return plan.plan(log.compacted(conf, topic), rows, set_name)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hundreds of thousands of rows are made and none is dropped: looking for garbage among them takes a third of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _show(found: plan.Plan) -> None:

@@ -109,6 +109,26 @@ def test_rows_are_applied_compared_changed_and_taken_back(desk: Desk) -> None:
     assert "no-customer-function (2)" in audited
 
 
+def test_an_audit_finds_what_collectors_saw_and_no_row_covers(desk: Desk) -> None:
+    create_topics(desk.settings)
+    desk.run(ownership.command, "apply", desk.file("a.yaml", FIRST), "--quiet")
+    at = int(time.time() * 1000)
+    seen: dict[str, list[dict[str, Any]]] = {
+        "consumer-lag": [{"group": g, "state": s, "partitions": []} for g, s in (("stray", "Stable"), ("gone", "Dead"))],
+        "topology": [{"brokers": [], "topics": [{"name": n, "partitions": []} for n in ("payments", "nobodys", "__consumer_offsets")]}],
+        "connector-status": [{"connect": "c", "connector": "es", "type": "sink", "state": "RUNNING", "system": "elastic", "tasks": []}],
+        "access": [{"acls": [{"principal": "User:x", "resource": "topic:payments", "operation": "Read", "permission": "Allow"}]}],
+    }  # fmt: skip
+    for short, messages in seen.items():
+        rows = [log.Row("k", orjson.dumps({"cluster": "prod", "observed_at_ms": at, **m})) for m in messages]
+        log.produce(desk.settings, desk.names.full(short), [*rows, log.Row("k", b"no json")])
+    said = desk.run(ownership.command, "audit", "--estate", "--json", status=1)
+    found = [json.loads(line) for line in said.splitlines()]
+    assert [f["about"] for f in found if f["rule"] == "not-covered"] == [
+        "connector/prod/c/es", "group/prod/stray", "principal/prod/User:x", "system/prod/elastic", "topic/prod/nobodys",
+    ]  # fmt: skip
+
+
 def test_another_set_and_rows_of_nobody_are_left_alone_until_adopted(desk: Desk) -> None:
     topic = log.ensure(desk.settings, "ownership")
     log.produce(

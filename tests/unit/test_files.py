@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kroute import files
+from kroute import files, yamlevents
 from kroute.errors import BadFile
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -28,20 +30,55 @@ def test_a_mistake_is_told_with_its_line(text: str, message: str, monkeypatch: p
     with pytest.raises(BadFile) as e:
         files.read_yaml("f.yaml", text)
     assert str(e.value) == message
-    monkeypatch.setattr(files, "_Fast", None)  # the same where PyYAML has no libyaml
+    monkeypatch.setattr(yamlevents, "AVAILABLE", False)  # the same where PyYAML has no libyaml
     with pytest.raises(BadFile) as slow:
         files.read_yaml("f.yaml", text)
     assert str(slow.value) == message
 
 
-def test_both_parsers_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "a: {b: [1, 2.5, yes, null, '*'], c: 2026-01-05T10:00:00Z}\nd: |\n  x\n  y\n? e\n: ~\n"
-    fast = files.read_yaml("f", text)
-    assert files._Fast is not None, "the lock file's PyYAML has libyaml"
-    monkeypatch.setattr(files, "_Fast", None)
-    assert files.read_yaml("f", text) == fast
-    assert fast[1][".a.b[1]"] == 1
-    assert fast[1][".d"] == 2
+CORPUS = sorted(p for d in ("tests", "kroute", "deploy") for p in (ROOT / d).rglob("*.yaml"))
+ODD = {
+    "all sorts": "a: {b: [1, 0x1f, 2.5, yes, No, null, ~, '*', 1_000, 1:30, .inf], c: 2026-01-05T10:00:00Z}\nd: |\n  x\n  y\ne:\n",
+    "keys that are no texts": "3: x\ntrue: y\n2026-01-05: z\n? q\n: r\n",
+    "quotes": "a: 'it''s'\nb: \"x\\ny\"\nc: '3'\n",
+    "merge": "a: {<<: {b: 1}, c: 2}\n",
+    "tags": "a: !!str 3\n",
+    "an anchor alone": "a: &x [1]\n",
+    "two documents": "a: 1\n---\nb: 2\n",
+    "one text": "hello\n",
+    "nothing": "# only a comment\n",
+}
+
+
+@pytest.mark.parametrize(
+    "text", [*ODD.values(), *(p.read_text(encoding="utf-8") for p in CORPUS)], ids=[*ODD, *(p.stem for p in CORPUS)]
+)
+def test_both_readers_read_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file of the project too: values with their types, lines, and messages."""
+
+    def read() -> object:
+        try:
+            found = files._documents("f", text)
+        except BadFile as e:
+            return str(e)
+        return [(repr(v), lines) for v, lines in found]
+
+    assert yamlevents.AVAILABLE, "the lock file's PyYAML has libyaml"
+    fast = read()
+    monkeypatch.setattr(yamlevents, "AVAILABLE", False)
+    assert read() == fast
+
+
+def test_what_people_write_is_read_by_events() -> None:
+    """Else the speed would be lost unseen."""
+    ordinary = [p for p in CORPUS if "/bad/" not in str(p)]
+    unusual = []
+    for p in ordinary:
+        try:
+            yamlevents.documents(p.read_text(encoding="utf-8"), files.MAX_DEPTH, files.MAX_NODES)
+        except yamlevents.Unusual:
+            unusual.append(p.name)
+    assert unusual == []
 
 
 def test_the_documents_of_a_file(tmp_path: Path) -> None:

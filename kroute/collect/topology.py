@@ -57,6 +57,11 @@ class TopologyPoller:
         self._admin: Any = None
         self._unable: dict[str, str] = {}
 
+    @property
+    def unable(self) -> dict[str, str]:
+        """Pieces that the last poll could not read, and why."""
+        return dict(self._unable)
+
     def poll(self) -> list[Message]:
         """The cluster's topology, in parts where it is large; blocks.
 

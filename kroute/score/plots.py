@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from kroute.page import axes, figure
 from kroute.score.calibration import Calibration
 
 
@@ -22,13 +23,13 @@ def reliability(c: Calibration) -> str:
         for b in c.bins
     )
     line = f'<line x1="{left}" y1="{top + side}" x2="{left + side}" y2="{top}" stroke="var(--mute)" stroke-dasharray="4 4"/>'
-    axes = _axes(left, top, side, side, [(v / 5, f"{v / 5:.1f}") for v in range(6)], [(v / 5, f"{v / 5:.1f}") for v in range(6)])
+    frame = axes(left, top, side, side, [(v / 5, f"{v / 5:.1f}") for v in range(6)], [(v / 5, f"{v / 5:.1f}") for v in range(6)])
     names = (
         f'<text class="mute" x="{left + side / 2}" y="{top + side + 34}" text-anchor="middle">confidence</text>'
         f'<text class="mute" x="12" y="{top + side / 2}" text-anchor="middle" transform="rotate(-90 12 {top + side / 2})">'
         "share right</text>"
     )
-    return _figure(left + side + 24, top + side + 42, axes + line + dots + names, "Reliability of confidence")
+    return figure(left + side + 24, top + side + 42, frame + line + dots + names, "Reliability of confidence")
 
 
 def time_to_right(times_s: Sequence[float], faults: int) -> str:
@@ -50,9 +51,9 @@ def time_to_right(times_s: Sequence[float], faults: int) -> str:
     points.append(f"{left + width},{top + (1 - y) * height:.1f}")
     step = f'<polyline points="{" ".join(points)}" fill="none" stroke="var(--bar)" stroke-width="2"/>'
     xs = [((math.log(t) - low) / (high - low), f"{t} s" if t < 120 else f"{t // 60} min") for t in ticks]
-    return _figure(
+    return figure(
         left + width + 30, top + height + 30,
-        _axes(left, top, width, height, xs, [(v / 4, f"{25 * v} %") for v in range(5)]) + step, "Time to the right team",
+        axes(left, top, width, height, xs, [(v / 4, f"{25 * v} %") for v in range(5)]) + step, "Time to the right team",
     )  # fmt: skip
 
 
@@ -84,24 +85,4 @@ def confusion(cells: Mapping[str, Mapping[str, int]]) -> str:
                     f"<title>{escape(r)} said as {escape(c)}: {n} of {total}</title></rect>"
                     f'<text x="{cx + size / 2}" y="{y + 15}" text-anchor="middle">{n}</text>'
                 )
-    return _figure(left + len(columns) * size + 110, top + len(rows) * size + 10, "".join(out), "Confusion matrix of causes")
-
-
-def _axes(
-    left: int, top: int, width: int, height: int, xs: Sequence[tuple[float, str]], ys: Sequence[tuple[float, str]]
-) -> str:  # fmt: skip
-    out = [f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="var(--line)"/>']
-    for v, name in xs:
-        out.append(f'<text class="mute" x="{left + v * width:.1f}" y="{top + height + 16}" text-anchor="middle">{name}</text>')
-    for v, name in ys:
-        y = top + (1 - v) * height
-        out.append(f'<text class="mute" x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{name}</text>')
-        out.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + width}" y2="{y:.1f}" stroke="var(--line)" stroke-opacity=".5"/>')
-    return "".join(out)
-
-
-def _figure(width: float, height: float, content: str, title: str) -> str:
-    return (
-        f'<figure><svg role="img" aria-label="{escape(title)}" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}">{content}</svg></figure>'
-    )
+    return figure(left + len(columns) * size + 110, top + len(rows) * size + 10, "".join(out), "Confusion matrix of causes")

@@ -1,0 +1,1 @@
+"""Is a cluster ready to be routed for, and for automation? The evaluation matrix, each row with its evidence."""

@@ -93,7 +93,8 @@ class Finder:
             return self._of_service(incident)
         if word == "reader":
             return self._of_groups(self._named(incident))
-        for e in self._walk(word, incident):
+        denied = _denied(incident) if word == "topic" else []
+        for e in denied or self._walk(word, incident):
             m = self._ownership.resolve(e.kind, e.cluster, e.name)
             if m is not None and m.row.owner:
                 return _found(m, m.row.owner)
@@ -199,6 +200,17 @@ class Finder:
         if not near:
             near.update(dict.fromkeys(e for e in (*shown, *felt) if e.kind == kind))
         return sorted(near, key=lambda e: (e not in shown, e not in felt, e))
+
+
+def _denied(incident: Incident) -> list[Entity]:
+    """Topics that somebody was denied, as the evidence names them (``resources``: ``READ Topic:payments``)."""
+    found: dict[Entity, None] = {}
+    for (e, _), evidence in sorted(incident.evidence.items()):
+        for text in evidence.symptom.detail.get("resources", ()):
+            _, colon, name = str(text).partition("Topic:")
+            if colon and name:
+                found[Entity("topic", e.cluster, name)] = None
+    return list(found)
 
 
 def _found(match: Match, team: str) -> Found:

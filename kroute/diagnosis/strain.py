@@ -41,7 +41,7 @@ def earns(c: Candidate, units: Sequence[Unit]) -> bool:
 def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) -> None:
     """Widen what the causes that earn their keep cover (D10)."""
     for c in candidates:
-        if not c.compiled.strains or not earns(c, evidence.units):
+        if not (c.compiled.strains or c.over) or not earns(c, evidence.units):
             continue
         for e in _at(c, evidence, walker):
             shown = evidence.shown[e]

@@ -72,12 +72,17 @@ def test_an_episode_begins_with_its_first_symptom() -> None:
 def test_what_a_backlog_makes_of_its_brokers_is_its_aftermath() -> None:
     """D11: the group was stopped and reads its backlog; the broker that it reads from has no threads left."""
     w = Town()
-    stopped = Symptom(kind="group-empty", entity=entity("group/g1"), since_ms=T0 - 1_200_000, last_ms=T0 - 90_000, why="gone")
+    g = entity("group/g1")
+    episode = {
+        (g, k): Symptom(kind=k, entity=g, since_ms=T0 - 1_200_000, last_ms=T0 - 90_000, why="was")
+        for k in ("group-empty", "commits-stopped", "lag-growing")
+    }
     w.ill("broker/1", "handler-idle-low", "request-queue-high", ago=60_000)
-    episode = {(stopped.entity, "group-empty"): stopped}
     found = diagnose(w.catalogue, w.estate, Evidence(w.board, w.estate, episode, w.changes, w.now))
     assert [(h.cause, str(h.root)) for h in found] == [("stopped-consumer", "group/g1")]
-    w.ill("group/g1", "group-empty", ago=1_200_000)  # while it is still stopped it reads nothing, and burdens nobody
+    w.ill(
+        "group/g1", "group-empty", "commits-stopped", "lag-growing", ago=1_200_000
+    )  # while it is still stopped it reads nothing, and burdens nobody
     assert ("broker-saturation", "broker/1") in w.found()
 
 

@@ -36,18 +36,18 @@ OWN = Own(Names(), "kroute")
 def prepare(bootstrap: str, groups: int, partitions: int, topics: int) -> str:
     """Topics and groups with a commit in every partition; their common stem."""
     stem = f"bench-{uuid.uuid4().hex[:6]}"
-    admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 60_000})
+    admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 300_000})
     names = [f"{stem}-t{i}" for i in range(topics)]
     for i in range(0, topics, 50):  # one request may make 10,000 partitions at most
         new = [NewTopic(n, partitions, 1) for n in names[i : i + 50]]
-        for future in admin.create_topics(new, request_timeout=60).values():
+        for future in admin.create_topics(new, request_timeout=300).values():
             future.result()
     pending: list[Any] = []
     for g in range(groups):
         rows = [TopicPartition(names[g % topics], p, 0) for p in range(partitions)]
         request = [ConsumerGroupTopicPartitions(f"{stem}-g{g}", rows)]
-        pending += admin.alter_consumer_group_offsets(request, request_timeout=60).values()
-        if len(pending) >= 100:
+        pending += admin.alter_consumer_group_offsets(request, request_timeout=300).values()
+        if len(pending) >= 25:
             for future in pending:
                 future.result()
             pending = []

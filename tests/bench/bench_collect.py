@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import confluent_kafka.admin
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.cimpl import NewTopic
 
 from kroute.collect.aliases import load_aliases
@@ -36,24 +36,39 @@ OWN = Own(Names(), "kroute")
 def prepare(bootstrap: str, groups: int, partitions: int, topics: int) -> str:
     """Topics and groups with a commit in every partition; their common stem."""
     stem = f"bench-{uuid.uuid4().hex[:6]}"
-    admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 300_000})
+    admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": bootstrap, "socket.timeout.ms": 60_000, "log_level": 0})
     names = [f"{stem}-t{i}" for i in range(topics)]
     for i in range(0, topics, 50):  # one request may make 10,000 partitions at most
         new = [NewTopic(n, partitions, 1) for n in names[i : i + 50]]
         for future in admin.create_topics(new, request_timeout=300).values():
             future.result()
-    pending: list[Any] = []
-    for g in range(groups):
-        rows = [TopicPartition(names[g % topics], p, 0) for p in range(partitions)]
-        request = [ConsumerGroupTopicPartitions(f"{stem}-g{g}", rows)]
-        pending += admin.alter_consumer_group_offsets(request, request_timeout=300).values()
-        if len(pending) >= 25:
-            for future in pending:
-                future.result()
-            pending = []
-    for future in pending:
-        future.result()
+    for first in range(0, groups, 25):
+        of_groups = {
+            f"{stem}-g{g}": [TopicPartition(names[g % topics], p, 0) for p in range(partitions)]
+            for g in range(first, min(first + 25, groups))
+        }
+        for _ in range(5):  # requests of a time when the coordinator is not there yet are never answered
+            if not (of_groups := _commit(admin, of_groups)):
+                break
+        else:
+            sys.exit(f"the offsets of {len(of_groups)} groups could not be stored")
     return stem
+
+
+def _commit(admin: Any, of_groups: dict[str, list[TopicPartition]]) -> dict[str, list[TopicPartition]]:
+    """Store offsets; what was not stored within some seconds."""
+    left = {}
+    sent = {
+        g: admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(g, r)], request_timeout=15)
+        for g, r in of_groups.items()
+    }
+    for g, futures in sent.items():
+        try:
+            for future in futures.values():
+                future.result()
+        except KafkaException:
+            left[g] = of_groups[g]
+    return left
 
 
 def poll_groups(bootstrap: str, stem: str, polls: int) -> Iterator[tuple[float, int, int, int]]:

@@ -19,12 +19,14 @@ STEPS = st.one_of(
     st.tuples(st.just("lift"), st.none(), st.none()),
     st.tuples(st.just("state"), st.sampled_from(["breached", "at-risk", "fine", "unknown"]), st.sampled_from([SINK_GROUP, GROUP])),
     st.tuples(st.just("confidence"), st.sampled_from([0.5, 0.95]), st.none()),
-    st.tuples(st.just("revise"), st.sampled_from(["sink-throttled", "slow-consumer", "broker-down", "gone-from-the-catalogue"]), st.integers(0, 1)),
+    st.tuples(st.just("revise"), st.sampled_from(["sink-throttled", "slow-consumer", "broker-down", "gone-from-the-catalogue"]), st.integers(0, 3)),
     st.tuples(st.just("declare"), st.sampled_from(["maintenance", "replay"]), st.none()),
     st.tuples(st.just("policy"), st.sampled_from(["page", "notify"]), st.none()),
-    st.tuples(st.just("ack"), st.integers(0, 1), st.none()),
-    st.tuples(st.just("resolve"), st.integers(0, 1), st.none()),
-    st.tuples(st.just("reopen"), st.integers(0, 1), st.none()),
+    st.tuples(st.just("escalate"), st.sampled_from(["team-leads", "team-pay"]), st.sampled_from(["page", "notify"])),
+    st.tuples(st.just("flood"), st.sampled_from([0, 1, 2]), st.none()),
+    st.tuples(st.just("ack"), st.integers(0, 3), st.none()),
+    st.tuples(st.just("resolve"), st.integers(0, 3), st.none()),
+    st.tuples(st.just("reopen"), st.integers(0, 3), st.none()),
     st.tuples(st.just("merge"), st.none(), st.none()),
     st.tuples(st.just("restart"), st.none(), st.none()),
     st.tuples(st.just("wait"), st.sampled_from([1, 700, 15_000]), st.none()),
@@ -32,7 +34,7 @@ STEPS = st.one_of(
 
 
 def act(w: World, what: str, a: object, b: object) -> None:
-    ids = ["inc-0", "inc-1"]
+    ids = ["inc-0", "inc-1", "inc-2", "inc-3"]
     live = [i for i in ids if w.incidents[i].phase == "open"]
     if what == "own":
         kind, cluster, name = str(a).split("/", 2)
@@ -59,6 +61,12 @@ def act(w: World, what: str, a: object, b: object) -> None:
         w.declare(str(a), "group/*", ident=str(a), ends_at_ms=w.now + 300_000)
     elif what == "policy":
         w.rule(version=f"p{w.now}", routes=[{"name": "r", str(a): "action, diagnosis"}])
+    elif what == "escalate":
+        w.own(kind="team", cluster="*", name="team-leads", page="pagerduty://leads")
+        route = {"name": "e", "escalate": {"after": "10m", "to": a, "urgency": b}, "repeat": "10m"}
+        w.rule(version=f"p{w.now}", routes=[route])
+    elif what == "flood":
+        w.rule(version=f"p{w.now}", defaults={"flood_pages": a})
     elif what == "ack":
         w.control("ack", f"a{w.now}", incident=ids[int(str(a))])
     elif what == "resolve" and w.incidents[ids[int(str(a))]].phase == "open":
@@ -66,7 +74,7 @@ def act(w: World, what: str, a: object, b: object) -> None:
     elif what == "reopen" and w.incidents[ids[int(str(a))]].phase == "resolved":
         inc = w.incidents[ids[int(str(a))]]
         inc.phase, inc.resolved_ms, inc.moment = "open", None, "reopened"
-    elif what == "merge" and len(live) == 2:
+    elif what == "merge" and {"inc-0", "inc-1"} <= set(live):
         w.incidents["inc-1"].phase, w.incidents["inc-1"].moment = "superseded", "merged"
         w.incidents["inc-1"].superseded_by, w.incidents["inc-0"].supersedes = "inc-0", ("inc-1",)
     elif what == "restart":
@@ -74,15 +82,22 @@ def act(w: World, what: str, a: object, b: object) -> None:
     w.tick(float(str(a)) if what == "wait" else 1)
 
 
-def played(steps: list[tuple[str, object, object]]) -> World:
+QUIET = ("flood", "silenced", "maintenance", "resolved", "merged", "cause-revised")
+
+
+def played(steps: list[tuple[str, object, object]], *, end: bool = True) -> World:
     w = World()
     w.meter.set(SINK_GROUP, "breached")
+    if steps and steps[0][0] == "flood":
+        w.rule(defaults={"flood_pages": steps[0][1]})  # from the first page on
     w.incident("inc-0")
     w.incident("inc-1", cause="slow-consumer", root=GROUP, affected=(GROUP,), symptom="lag-growing")
+    w.incident("inc-2")
+    w.incident("inc-3")
     w.tick()
     for what, a, b in steps:
         act(w, what, a, b)
-    for i in sorted(w.incidents):
+    for i in sorted(w.incidents) if end else ():
         if w.incidents[i].phase == "open":
             w.resolve(i)
     w.tick()
@@ -102,7 +117,7 @@ def test_every_destination_that_was_opened_is_closed_there_once(steps: list[tupl
 @given(st.lists(STEPS, max_size=12))
 def test_revisions_grow_by_one_and_name_the_record(steps: list[tuple[str, object, object]]) -> None:
     w = played(steps)
-    for i in ("inc-0", "inc-1"):
+    for i in ("inc-0", "inc-1", "inc-2", "inc-3"):
         mine = [a for a in w.alerts if a.incident == i]
         assert [a.revision for a in mine] == list(range(1, len(mine) + 1))
         assert [a.id for a in mine] == [f"{i}-{a.revision}" for a in mine]
@@ -128,3 +143,25 @@ def test_a_restart_after_every_step_changes_no_byte(steps: list[tuple[str, objec
     again = [s for step in plain for s in (step, ("restart", None, None))]
     once, often = played([s for step in plain for s in (step, ("wait", 1, None))]), played(again)
     assert [(a.key, a.value, a.headers) for a in once.raw] == [(a.key, a.value, a.headers) for a in often.raw]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(STEPS, max_size=10), st.sampled_from([1, 2]))
+def test_a_page_is_held_back_by_a_flood_only_while_another_of_that_team_is_open(
+    steps: list[tuple[str, object, object]], pages: int
+) -> None:
+    w = played([("flood", pages, None)], end=False)
+    for what, a, b in steps:
+        act(w, what, a, b)
+        w.tick()
+        w.tick()
+        newest = {x.incident: x for x in w.alerts}
+        firing = [x for x in newest.values() if x.status == "firing"]
+        loud = {
+            r.team
+            for x in firing
+            for r in x.routes
+            if r.urgency == "page" and (r.do in ("open", "update") or r.reason not in QUIET)
+        }
+        held = {r.team for x in firing for r in x.routes if r.reason == "flood" and r.do == "none"}
+        assert held <= loud

@@ -31,8 +31,3 @@ def sources(command: F) -> F:
     )  # fmt: skip
     back = click.option("--since", "since_ms", callback=since, help="Only alerts of this long ago and later: 12h, 7d.")
     return files(back(command))
-
-
-def now_ms() -> int:
-    """The wall clock, epoch ms."""
-    return int(time.time() * 1000)

@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from kroute import settings
-from kroute.cli._period import now_ms, since, sources
+from kroute.cli._options import now_ms
+from kroute.cli._period import since, sources
 from kroute.errors import ConfigError
 
 _WIDTH = 150

@@ -9,7 +9,7 @@ import click
 import orjson
 
 from kroute import settings
-from kroute.cli._period import now_ms
+from kroute.cli._options import now_ms
 from kroute.contracts.alerts import OBJECTIVE_STATES
 from kroute.contracts.common import ENTITY_KINDS, Entity
 

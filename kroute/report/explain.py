@@ -10,7 +10,7 @@ from rich.text import Text
 
 from kroute.local.alerts_view import render, safe
 from kroute.report import words
-from kroute.report.timeline import Alert, Delivery, Moment, deliveries, rows, timeline
+from kroute.report.timeline import Alert, Delivery, Moment, deliveries, entity, mapping, rows, timeline
 
 ALL = 100
 
@@ -21,6 +21,7 @@ def explain(revisions: Sequence[Alert]) -> Iterator[RenderableType]:
     yield render(last, most=ALL)
     yield Text()
     yield from _section("rules and rows", _rules(last))
+    yield from _section("evidence", _evidence(last))
     yield from _section("deliveries", _deliveries(deliveries(revisions)))
     yield from _section("timeline", _timeline(timeline(revisions)))
 
@@ -48,6 +49,20 @@ def _rules(last: Alert) -> Table | None:
             Text(safe(r.get("role"))), Text(safe(r.get("team")), style="bold"),
             Text(words.reason(reason)), Text(words.via(via)),
         )  # fmt: skip
+    return table if table.row_count else None
+
+
+def _evidence(last: Alert) -> Table | None:
+    """Each symptom with the input record that showed it, and since when; one that has cleared says so."""
+    table = _grid("word", "", "word", "dim")
+    for s in rows(last, "symptoms"):
+        source = mapping(s.get("source"))
+        where = f"{safe(source.get('topic'))}[{source.get('partition', 0)}]@{source.get('offset')}" if source else ""
+        since = clock(safe(s.get("since"))) + ("" if s.get("active", True) else ", cleared")
+        table.add_row(Text(safe(s.get("kind"))), Text(safe(entity(s.get("entity")))), Text(since), Text(where))
+    total = last.get("symptoms_total")
+    if isinstance(total, int) and total > table.row_count:
+        table.add_row(Text(""), Text(f"and {total - table.row_count} more that the record does not carry"))
     return table if table.row_count else None
 
 

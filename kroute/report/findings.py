@@ -5,37 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from kroute.contracts.rows import Change
-from kroute.report.events import Life
-from kroute.report.model import Finding, Told
+from kroute.report.events import Done, Life
+from kroute.report.model import Finding
 from kroute.report.source import Past
 from kroute.report.timeline import mapping, rows
 from kroute.routing.policy import InForce
 
 DAY_MS = 86_400_000
-ENOUGH_PAGES = 5
-"""Fewer pages than this are no evidence."""
-UNACTED = 0.8
-ENOUGH_VERDICTS = 3
-USELESS = 0.5
+ENOUGH_INCIDENTS, ENOUGH_VERDICTS = 5, 3
+"""Fewer than these are no evidence."""
+UNACTED, USELESS_SHARE = 0.8, 0.5
+USELESS = ("not-actionable", "false-alarm")
+_NAMED = ("policy:", "escalated:")
 
 
-def retire(past: Past, lives: Sequence[Life], routes: Sequence[Told], days: float) -> list[Finding]:
-    """Routes whose pages nobody acts on or calls useless, and routes of the policy that were never taken."""
+def retire(past: Past, lives: Sequence[Life], d: Done, acted: Mapping[str, None], days: float) -> list[Finding]:
+    """Routes whose pages nobody acts on or calls useless, and routes of the policy that were never taken.
+
+    A rule of kroute's own is no route that could be retired: it is told by cause, to be lowered by a route of the policy.
+    """
     out: list[Finding] = []
-    of_route: dict[str, dict[str, None]] = {}
+    paged: dict[str, dict[str, None]] = {}
     for x in lives:
         for a in x.arrived:
-            of_route.setdefault(a.reason, {})[x.incident] = None
-    for r in routes:
-        incidents = tuple(of_route.get(r.name, ()))[-5:]
-        judged = r.judged + r.useless
-        if judged >= ENOUGH_VERDICTS and r.useless / judged >= USELESS:
-            out.append(Finding(
-                about=r.name, evidence=f"{r.useless} of {judged} verdicts say not-actionable or false-alarm", incidents=incidents,
-            ))  # fmt: skip
-        elif r.pages >= ENOUGH_PAGES and r.without_action / r.pages >= UNACTED:
-            said = f"{r.without_action} of {r.pages} pages: nobody acknowledged, acted, or called the owner right"
-            out.append(Finding(about=r.name, evidence=said, incidents=incidents))
+            if a.urgency == "page" and not a.collapsed:
+                name = a.reason if a.reason.startswith(_NAMED) else f"{a.reason} of {x.cause}"
+                paged.setdefault(name, {})[x.incident] = None
+    for name, incidents in sorted(paged.items()):
+        such = tuple(incidents)[-5:]
+        verdicts = [d.verdicts[i].verdict for i in incidents if i in d.verdicts]
+        useless = sum(1 for v in verdicts if v in USELESS)
+        idle = sum(1 for i in incidents if i not in acted)
+        if len(verdicts) >= ENOUGH_VERDICTS and useless / len(verdicts) >= USELESS_SHARE:
+            said = f"{useless} of {len(verdicts)} verdicts say not-actionable or false-alarm"
+            out.append(Finding(about=name, evidence=said, incidents=such))
+        elif len(incidents) >= ENOUGH_INCIDENTS and idle / len(incidents) >= UNACTED:
+            said = f"{idle} of {len(incidents)} paged incidents: nobody acknowledged, acted, or called the owner right"
+            out.append(Finding(about=name, evidence=said, incidents=such))
     if past.policy is not None and lives:
         taken = {str(r.get("reason")) for revs in past.alerts.values() for a in revs for r in rows(a, "routes")}
         for route in past.policy.routes:

@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from kroute.report.events import Arrived, Done, Life, done, life, seconds
-from kroute.report.findings import drills_due, owners_missing, retire
+from kroute.report.findings import USELESS, drills_due, owners_missing, retire
 from kroute.report.floods import floods
 from kroute.report.model import CauseRow, Remedies, Report, Spread, Told
 from kroute.report.source import Past
 from kroute.report.timeline import rows
 from kroute.routing.times import rfc3339
-
-USELESS = ("not-actionable", "false-alarm")
 
 
 def measure(past: Past, since_ms: int | None = None, until_ms: int | None = None) -> Report:
@@ -56,7 +54,7 @@ def measure(past: Past, since_ms: int | None = None, until_ms: int | None = None
         causes=_causes(lives, pages, d),
         floods=tuple(found),
         flood_minutes=round(sum(f.minutes for f in found), 2),
-        retire=tuple(retire(past, lives, routes, max(0.0, (end - start) / 86_400_000))),
+        retire=tuple(retire(past, lives, d, acted, max(0.0, (end - start) / 86_400_000))),
         owners_missing=tuple(owners_missing(lives)),
         drills_due=tuple(drills_due(past, lives, end)),
         remedies=_remedies(lives),

@@ -55,12 +55,11 @@ class Past:
             alert = orjson.loads(value)
             if alert["type"] == "heartbeat" or alert["id"] in self.raw:
                 return
-            revisions = self.alerts.setdefault(alert["incident"], [])
-            revisions.append(alert)
-            revisions.sort(key=lambda a: int(a["revision"]))
-            self.raw[alert["id"]] = value
+            incident, ident, _ = str(alert["incident"]), str(alert["id"]), int(alert["revision"])
         except (ValueError, KeyError, TypeError):
             return
+        self.alerts[incident] = sorted([*self.alerts.get(incident, ()), alert], key=lambda a: int(a["revision"]))
+        self.raw[ident] = value
 
     def take_state(self, short: str, key: str, value: bytes | None, realm: str | None) -> None:
         """One record of a topic that people write; one that is not usable is left out, as the workers do."""

@@ -14,6 +14,7 @@ R6  what the reporter says of itself is recorded beside what the signals say, an
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
@@ -27,7 +28,7 @@ from kroute.incidents.model import Incident
 from kroute.routing.compose import fill
 from kroute.routing.controls import Stamped
 from kroute.routing.owners import Finder, Found
-from kroute.routing.runs import MADE_WORSE, MAX_RUNS, OVER, ROLL_BACK, USELESS, Run
+from kroute.routing.runs import MADE_WORSE, MAX_HEARD, MAX_RUNS, MAX_TEXT, OVER, ROLL_BACK, USELESS, Run
 from kroute.routing.times import rfc3339
 from kroute.signals.board import Board
 from kroute.signals.estate import Estate
@@ -50,10 +51,13 @@ def watch(w: Watch, before: Mapping[str, Run], reports: list[Stamped]) -> dict[s
     """Runs of all remedies reported on the incident, by remedy; ``reports`` oldest first, ``before`` as told last."""
     by_remedy: dict[str, list[Stamped]] = {}
     for s in reports:
-        if s.control.remedy and s.control.state in ("started", *OVER):
-            by_remedy.setdefault(s.control.remedy, []).append(s)
+        name = s.control.remedy
+        if name and len(name) <= MAX_TEXT and s.control.state in ("started", *OVER):
+            by_remedy.setdefault(name, []).append(s)
     runs = dict(before)
-    for remedy in sorted(by_remedy):
+    cause = w.catalogue.get(w.incident.cause)
+    own = {r.id: None for r in cause.remedies} if cause is not None else {}
+    for remedy in sorted(by_remedy, key=lambda r: (r not in own, r)):  # strange names must not crowd out known ones
         run = runs.get(remedy)
         for s in by_remedy[remedy]:
             run = _told(w, run, remedy, s)
@@ -63,17 +67,21 @@ def watch(w: Watch, before: Mapping[str, Run], reports: list[Stamped]) -> dict[s
 
 
 def _told(w: Watch, run: Run | None, remedy: str, s: Stamped) -> Run:
-    """R1, R6: what one report makes of the run."""
+    """R1, R6: what one report makes of the run; each is heard once."""
     c = s.control
-    state = c.state or "started"
-    if run is None or (state == "started" and run.reported in OVER and c.at_ms > run.reported_ms):
-        return Run(
-            remedy=remedy, cause=w.incident.cause, root=w.incident.root, started_ms=c.at_ms, by=c.by, reported=state,
-            reported_ms=c.at_ms, since_ms=c.at_ms,
-        )  # fmt: skip
-    if c.at_ms < run.reported_ms or (state == "started" and run.reported != "started"):
+    key = sha256(f"{s.realm}/{s.id}/{c.at_ms}/{c.state}".encode()).hexdigest()[:16]
+    if run is not None and key in run.heard:
         return run
-    return msgspec.structs.replace(run, reported=state, reported_ms=c.at_ms, by=c.by)
+    state, at_ms, by = c.state or "started", min(c.at_ms, w.now_ms), c.by[:MAX_TEXT]  # a clock that is ahead starts nothing later
+    heard = (*(run.heard if run is not None else ()), key)[-MAX_HEARD:]
+    if run is None or (state == "started" and run.reported in OVER and at_ms > run.reported_ms):
+        return Run(
+            remedy=remedy, cause=w.incident.cause, root=w.incident.root, started_ms=at_ms, by=by, reported=state,
+            reported_ms=at_ms, since_ms=at_ms, heard=heard,
+        )  # fmt: skip
+    if at_ms < run.reported_ms or (state == "started" and run.reported != "started"):
+        return msgspec.structs.replace(run, heard=heard)
+    return msgspec.structs.replace(run, reported=state, reported_ms=at_ms, by=by, heard=heard)
 
 
 def _judge(w: Watch, run: Run) -> Run:

@@ -6,7 +6,8 @@ from msgspec import Struct
 
 from kroute.contracts.common import Entity
 
-MAX_RUNS = 8
+MAX_RUNS, MAX_TEXT, MAX_HEARD = 8, 256, 32
+"""Runs kept for an incident, characters of a name in them, reports heard of one: what strangers write must not outgrow a row."""
 OVER = ("succeeded", "failed", "rolled-back")
 USELESS = ("no-effect", "made-worse", "not-done")
 """Outcomes after which the same remedy is not run again on this incident."""
@@ -33,6 +34,8 @@ class Run(Struct, frozen=True, kw_only=True):
     outcome: str = "watching"
     since_ms: int = 0
     why: str = ""
+    heard: tuple[str, ...] = ()
+    """Reports that made it what it is."""
 
     @property
     def roll_back(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from kroute.report.timeline import Alert, mapping, moment_of, rows
+from kroute.routing.times import rfc3339
 from kroute.routing.urgency import RANK
 
 WHAT = ("appears", "vanishes", "team", "urgency", "destination", "verdict", "suppressed", "severity", "merge", "split", "time")
@@ -56,6 +57,7 @@ class _Seen(Struct, kw_only=True):
     merged_into: str
     supersedes: tuple[str, ...]
     split_from: str
+    told_s: float
     first_page_s: float | None
     pages: dict[str, int]
 
@@ -100,7 +102,7 @@ def _seen(revisions: Sequence[Alert]) -> _Seen:
             destinations.setdefault(key, {})[str(r.get("destination"))] = None
             if how == "page" and r.get("do") == "open":
                 pages[key[1]] = pages.get(key[1], 0) + 1
-                first_page = _at(a) - _at(first) if first_page is None else first_page
+                first_page = _at(a) if first_page is None else first_page
         suppressed = mapping(a.get("suppressed")) or suppressed
         automation = mapping(a.get("automation"))
         if firing and _VERDICT_RANK.get(str(automation.get("verdict")), 0) >= _VERDICT_RANK[verdict]:
@@ -120,6 +122,7 @@ def _seen(revisions: Sequence[Alert]) -> _Seen:
         merged_into=str(last.get("superseded_by") or ""),
         supersedes=tuple(last.get("supersedes") or ()),
         split_from=str(last.get("split_from") or ""),
+        told_s=_at(first),
         first_page_s=first_page,
         pages=pages,
     )
@@ -151,8 +154,8 @@ def _changes(incident: str, was: _Seen | None, now: _Seen | None) -> list[Change
         found.append(("merge", _merged(was), _merged(now), ""))
     if was.split_from != now.split_from:
         found.append(("split", was.split_from or "of its own", now.split_from or "of its own", ""))
-    if was.first_page_s is not None and now.first_page_s is not None and abs(was.first_page_s - now.first_page_s) >= LATER_S:
-        found.append(("time", f"first page after {was.first_page_s:.0f} s", f"after {now.first_page_s:.0f} s", ""))
+    found += _later("first told", was.told_s, now.told_s)
+    found += _later("first page", was.first_page_s, now.first_page_s)
     return [Change(incident=incident, about=now.about, what=w, was=a, now=b, why=y) for w, a, b, y in found]
 
 
@@ -164,6 +167,17 @@ def _merged(s: _Seen) -> str:
 
 def _list(words: Sequence[str]) -> str:
     return ", ".join(words) or "nobody"
+
+
+def _later(what: str, was: float | None, now: float | None) -> list[tuple[str, str, str, str]]:
+    if was is None or now is None or abs(now - was) < LATER_S:
+        return []
+    later = f"{abs(now - was):.0f} s {'later' if now > was else 'earlier'}"
+    return [("time", f"{what} at {_clock(was)}", f"{what} at {_clock(now)}, {later}", "")]
+
+
+def _clock(at_s: float) -> str:
+    return rfc3339(int(at_s * 1000))[11:19]
 
 
 def _at(a: Alert) -> float:

@@ -9,11 +9,15 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from kroute.contracts.topics import Names
 from kroute.errors import BadFile
+from kroute.readiness.gather import Reader
 from kroute.readiness.matrix import matrix
 from kroute.readiness.model import AREAS, Gathered, Row
 from kroute.readiness.parse import client_versions, read_terraform
 from kroute.readiness.text import render
+from kroute.report.source import Past
+from kroute.settings import Kafka, Settings
 from tests.unit.readiness.world import DRILL, GRANT, NOW, C, change, group, policy, ready, rows, topic, topology
 
 
@@ -260,3 +264,13 @@ def test_the_matrix_reads_as_tables_with_a_count() -> None:
     assert "replay-bounds" in said
     assert "→ a default consumer_byte_rate keeps one replay from taking all" in said
     assert f"{C}: 39 pass, 2 gaps, 0 unknown, of 41" in said
+
+
+def test_a_topic_that_does_not_exist_leaves_its_rows_unknown_and_an_empty_one_is_a_gap() -> None:
+    reader = Reader(C, Kafka(), Settings(names=Names(prefix="my.")))
+    reader.take(Past(missing=["topic my.ownership does not exist at b:9092; a worker creates it"]))
+    assert reader.out.ownership is None
+    assert row(reader.out, "platform-team").evidence.startswith("topic my.ownership does not exist")
+    assert reader.out.changes == {}
+    reader.take(Past())
+    assert row(reader.out, "platform-team").state == "gap"

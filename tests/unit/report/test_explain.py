@@ -60,6 +60,17 @@ def test_every_route_that_was_delivered_is_shown_with_its_rule_and_row(tmp_path:
     assert "sink-throttled at group checkout, 94%" in said
 
 
+def test_the_evidence_names_the_record_that_showed_it_and_what_is_left_out(tmp_path: Path) -> None:
+    symptom = {"kind": "lag-growing", "entity": {"kind": "group", "name": "checkout"}, "since": "2026-11-23T09:49:10.000Z",
+               "value": 4.0, "why": "w", "source": {"topic": "kroute.consumer-lag", "partition": 2, "offset": 812}}  # fmt: skip
+    cleared = {**symptom, "kind": "commits-slow", "source": None, "active": False}
+    only = alert("inc-1", 1, 1, "opened", [route("t")], symptoms=[symptom, cleared], symptoms_total=40)
+    said = " ".join(run(tmp_path, "inc-1", alerts=(only,)).split())
+    assert "lag-growing group/checkout 09:49:10 kroute.consumer-lag[2]@812" in said
+    assert "commits-slow group/checkout 09:49:10, cleared" in said
+    assert "and 38 more that the record does not carry" in said
+
+
 def test_json_is_the_record_as_it_was_delivered_to_the_byte(tmp_path: Path) -> None:
     assert run(tmp_path, "inc-1", "--json").encode() == orjson.dumps(STORY[3]) + b"\n"
     assert run(tmp_path, "inc-1-2", "--json").encode() == orjson.dumps(STORY[1]) + b"\n"
@@ -135,6 +146,8 @@ def test_a_repeated_record_and_a_heartbeat_are_no_revisions() -> None:
     known = past(STORY[0], STORY[0], STORY[1])
     known.take_alert(b'{"type":"heartbeat","id":"h"}')
     known.take_alert(b"not json")
+    known.take_alert(b'{"type":"opened","id":"inc-1-x","incident":"inc-1","revision":"many"}')
+    known.take_alert(b'{"type":"opened","id":"inc-1-y","incident":"inc-1"}')
     assert [a["revision"] for a in known.alerts["inc-1"]] == [1, 2]
 
 

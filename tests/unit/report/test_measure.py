@@ -183,13 +183,20 @@ def test_routes_to_retire_come_with_their_evidence() -> None:
     ])  # fmt: skip
     found = {f.about: f.evidence for f in measure(known).retire}
     assert found == {
-        "policy:noisy": "5 of 5 pages: nobody acknowledged, acted, or called the owner right",
+        "policy:noisy": "5 of 5 paged incidents: nobody acknowledged, acted, or called the owner right",
         "policy:never": "taken by none of 5 incidents in 0.2 days",
     }
     known.controls = [given("verdict", 500, f"i{n}", verdict="false-alarm" if n else "right-owner") for n in range(4)]
     assert {f.about: f.evidence for f in measure(known).retire}["policy:noisy"] == (
         "3 of 4 verdicts say not-actionable or false-alarm"
     )
+
+
+def test_a_rule_of_its_own_is_told_by_cause_and_one_loud_incident_is_no_evidence() -> None:
+    quiet = past(*(a for n in range(5) for a in incident(f"i{n}", cause="slow-consumer")), *incident("j", cause="broker-down"))
+    assert [f.about for f in measure(quiet).retire] == ["objective-breached of slow-consumer"]
+    loud = past(alert("i", 1, 0, "opened", [route(f"team-{n}") for n in range(9)]))
+    assert measure(loud).retire == ()
 
 
 def test_a_route_that_is_acted_on_is_not_retired() -> None:

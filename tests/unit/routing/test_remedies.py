@@ -285,3 +285,30 @@ def test_the_last_record_keeps_what_became_of_it() -> None:
 def test_a_run_is_kept_as_it_is() -> None:
     run = Run(remedy=PAUSE.id, cause="c", root=SINK, started_ms=1, by="b", reported="started", reported_ms=1)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(run), type=Run) == run
+
+
+def test_strange_reports_neither_outgrow_the_row_nor_crowd_out_a_known_remedy() -> None:
+    w = Remedied()
+    for i in range(30):
+        w.report("started", ident=f"a{i:02d}", remedy=f"a-strange-{i:02d}", by="x" * 2000)
+    w.report("started", ident="long", remedy="y" * 300_000)
+    w.report("started")
+    [a] = w.tick()
+    assert len(a.remedies) == 8
+    assert "pause-connector" in {r.remedy for r in a.remedies}
+    assert max(len(r.by) for r in a.remedies) == 256
+    assert all(len(v or b"") < 64 * 1024 for (table, _), v in w.stored.changed.items() if table == "incidents")
+
+
+def test_a_report_from_a_clock_that_is_ahead_starts_now() -> None:
+    w = Remedied()
+    w.report("started", at_ms=w.now + 86_400_000)
+    [a] = w.tick()
+    assert a.remedies[0].started_at == a.updated_at
+    w.begin(SINK_GROUP, BREACHED)
+    [b] = w.tick()
+    assert w.outcome(b) == ("started", "made-worse")
+    w.report("rolled-back", ident="undone")
+    [c] = w.tick()
+    assert c.remedies[0].outcome == "rolled-back"
+    assert w.tick() == []

@@ -62,7 +62,7 @@ def auto(verdict: str) -> dict[str, Any]:
          [("split", "of its own", "inc-0")]),
         (side(alert("inc-1", 1, 1, "opened", []),
               alert("inc-1", 2, 3, "escalated", [route("team-a", role="impact"), route("team-b")])),
-         [("time", "first page after 0 s", "after 120 s")]),
+         [("time", "first page at 09:50:00", "first page at 09:52:00, 120 s later")]),
     ],
 )  # fmt: skip
 def test_each_difference_has_its_name(new: Any, found: list[tuple[str, str, str]]) -> None:

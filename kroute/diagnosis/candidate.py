@@ -1,7 +1,8 @@
 """One cause at one root, weighed against the evidence: what it covers, and what speaks for and against it.
 
 Rules, as numbered in the tests:
-D1  an active symptom at the end of an expected path is covered with the expectation's p (the strongest of a family)
+D1  an active symptom at the end of an expected path is covered with the expectation's p (the strongest of a family), but
+    not where it names the topics it is about and the root is another topic
 D2  an expected symptom observed healthy counts against, ln(1 − p); not observed counts neither way
 D3  before onset + ``within`` an expected symptom is not observed yet
 D4  an expectation over many entities is one term: its members are covered where they show it, and a pattern that is
@@ -40,6 +41,8 @@ Hits = Sequence[tuple[Entity, Symptom]]
 Key = tuple[str, Entity]
 """(cause, root)."""
 NONE: Hits = ()
+MOST_NAMED = 32
+"""A detail that names so many is cut off: it may be about others too."""
 
 
 @dataclass(slots=True)
@@ -133,9 +136,17 @@ def active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits
         there = shown.get(e)
         if there is not None:
             s = there.symptoms.get(kind)
-            if s is not None and term.matches(s):
+            if s is not None and term.matches(s) and _about(root, s):
                 found.append((e, s))
     return found
+
+
+def _about(root: Entity, s: Symptom) -> bool:
+    """False where a group's symptom names the topics it is about, and the root is another one (D1)."""
+    if root.kind != "topic" or s.entity.kind != "group":
+        return True
+    topics = s.detail.get("topics") or [str(p).rpartition("/")[0] for p in s.detail.get("partitions", ())]
+    return not topics or len(topics) >= MOST_NAMED or root.name in topics
 
 
 def _onset(seen: list[tuple[Term, Hits]], root: Entity, evidence: Evidence) -> int:

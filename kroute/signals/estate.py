@@ -15,6 +15,7 @@ import msgspec
 from kroute.contracts.common import Entity
 from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus, ConsumerLag, Topology
 from kroute.signals import rowkeys
+from kroute.signals.ended import Ended
 from kroute.signals.model import Rows
 
 RELATIONS: dict[str, str] = {
@@ -67,6 +68,7 @@ class Estate:
         self._placed: dict[tuple[str, str], tuple[tuple[int, int | None, tuple[int, ...]], ...]] = {}
         """Cache: (cluster, topic) → the placement that relations were last set from; the same again changes nothing."""
         self._gone: dict[Entity, int] = {}
+        self._ended = Ended(rows, TABLE)
         self._open: dict[Entity, dict[int, tuple[int, list[str], list[int]]]] = {}
         self._whole_at: dict[Entity, int] = {}
         """Parts of a split poll that is not complete: part → observed_at_ms, topics, broker ids."""
@@ -160,7 +162,10 @@ class Estate:
         if m.parts == 1:
             listed = dict.fromkeys(x.id for x in m.transactions)
             for e in self.of_kind("transaction", c):
-                if e.name not in listed and at >= self._edges_at.get((e, "transaction-topics"), -1):
+                since = self._edges_at.get((e, "transaction-topics"), -1)
+                if e.name in listed:
+                    self._ended.runs(e)
+                elif at >= since and self._ended.over(e, since, at):
                     self.forget(e)
 
     def _brokers(self, c: str, states: dict[int, str], only: list[int], at: int) -> None:
@@ -377,6 +382,8 @@ class Estate:
         elif kind == "brokers":
             self._brokers_at[rest[0]], states = msgspec.msgpack.decode(value, type=tuple[int, list[tuple[int, str]]])
             self.brokers[rest[0]] = dict(states)
+        elif kind == "ended":
+            self._ended.load(Entity(*rest), value)
         elif kind == "gone":
             self._gone[Entity(*rest)] = msgspec.msgpack.decode(value, type=int)
         elif kind == "open":

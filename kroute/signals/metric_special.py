@@ -1,4 +1,4 @@
-"""Rules M3, M31, M32, M40, M44, M45, M47, M52, M62: those that look at more than one level of one number."""
+"""Rules M3, M31, M32, M40, M44, M45, M46, M47, M52, M62: those that look at more than one level of one number."""
 
 from __future__ import annotations
 
@@ -147,6 +147,14 @@ def produce_retries(view: View) -> Finding | None:
     return _keep(view, "produce-retries", series, run)
 
 
+def cross_zone_high(view: View) -> Finding | None:
+    """M46: bytes across zones well above usual, and not because a backlog is read: then more of everything is."""
+    rule = next(r for r in RULES["group"] if r.kind == "cross-zone-high")
+    level = judge(rule, view)
+    behind = any(view.symptom(kind) is not None for kind in ("catching-up", "reading-fast", "offset-rewound"))
+    return None if level is not None and level.active and behind and view.symptom(rule.kind) is None else level
+
+
 def link_groups_stuck(view: View) -> Finding | None:
     """M52: promotion has begun, is not complete, and made no progress for six polls.
 
@@ -211,6 +219,7 @@ SPECIAL: dict[str, tuple[tuple[str, Special], ...]] = {
     "principal": (("dominates", dominates),),
     "rack": (("probe-failing", probe_failing), ("probe-slow", probe_slow)),
     "topic": (("produce-retries", produce_retries),),
+    "group": (("cross-zone-high", cross_zone_high),),
     "link": (("link-groups-stuck", link_groups_stuck),),
     "connect-worker": (("worker-tasks-failing", worker_tasks_failing),),
 }

@@ -132,5 +132,7 @@ class MetricWindows:
         for kind, look in special:
             if (seen := look(view)) is not None:
                 findings[kind] = seen
+        if entity.kind == "group" and self._known.schedule_period_s(entity.cluster, entity.name):
+            findings.pop("cross-zone-high", None)  # who reads in batches crosses zones in bursts: nothing to hold it against
         active: list[Symptom] = [symptom_of(k, entity, f, view.at_ms, src) for k, f in findings.items() if f.active]
         self._board.report(METRICS, entity, view.at_ms, view.interval_ms, frozenset(findings), active)

@@ -22,9 +22,11 @@ LEADERS_LOST, LEADERS_BACK, LEADERS_LEAST, LEADERS_MS = 0.5, 0.8, 4, 1_800_000
 LEADERS_WELL_MS = 60_000
 """T10: a broker that is up with all its replicas in the ISR for this long has come through, leaders or not: Kafka gives
 them back when it sees fit (``leader.imbalance.check.interval.seconds``, 5 min by default)."""
-OPEN_MS = 300_000
+OPEN_MS = 90_000
 """T11: open for longer than this, and than twice the longest that its id usually takes (coordinators abort at 60 s by
 default, at 15 min at the most)."""
+LEARN_MS = 600_000
+"""T11: nothing is learnt from one that was open for longer than this: it hung."""
 LEFT_MS = 3_600_000
 """A broker that is gone and holds no replica for this long has left the cluster."""
 DOWN = ("gone", "fenced")
@@ -215,7 +217,7 @@ def judge_transactions(memory: Memory, t: Tally, at_ms: int) -> tuple[dict[str, 
 def _learn(memory: Memory, name: str, old: OpenTransaction) -> None:
     """An id that keeps transactions open for minutes and ends them well does so on purpose."""
     took = old.seen_ms - old.started_ms
-    if took > 60_000 and took < 2 * OPEN_MS and (name in memory.longest or len(memory.longest) < MOST_DURATIONS):
+    if took > 60_000 and took < LEARN_MS and (name in memory.longest or len(memory.longest) < MOST_DURATIONS):
         memory.longest[name] = max(took, memory.longest.get(name, 0))
 
 

@@ -74,11 +74,13 @@ class EntityView:
         return Base(min(b.n for b in found), math.fsum(b.median for b in found), math.sqrt(math.fsum(b.mad**2 for b in found)))
 
     def _usually_absent(self, ring: Ring, name: str, own: Base) -> Base:
-        """Of a signal that was long told of others and not of this one the usual is zero."""
+        """Of a signal that was long told of others and never of this one the usual is zero."""
+        if own.n:
+            return own  # told now and then: it comes in bursts
         told = next(
             (b for e, bases in ring.base.items() if e.kind == "source" for b in (bases.get(f"{self.entity.kind}:{name}"),)), None
         )
-        return Base(told.n - own.n, 0.0, 0.0) if told is not None and told.n >= 2 * own.n else own
+        return Base(told.n, 0.0, 0.0) if told is not None else own
 
     def peers(self, name: str) -> list[float]:
         out = []

@@ -171,7 +171,7 @@ def _fault(m: Model, h: Happening, watch: truths.Watch, other: truths.Watch) -> 
     to_s = h.to_s
     if h.what == "replica-catch-up":  # it is over when all is in sync, not at a time that somebody set
         busy = [i for i, n in enumerate(watch.moving) if n > 0 and i * watch.every_s >= h.from_s]
-        to_s = (busy[-1] + 1) * watch.every_s if busy else h.from_s + watch.every_s
+        to_s = min((busy[-1] + 1) * watch.every_s if busy else h.from_s + watch.every_s, (m.steps - 1) * m.dt)
     return {
         "cause": h.what, "root": {"kind": h.root[0], "name": h.root[1]}, "cluster": h.cluster,
         "from_ms": m.started_ms + int(h.from_s * 1000), "to_ms": m.started_ms + int(to_s * 1000),

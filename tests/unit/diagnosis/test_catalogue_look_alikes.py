@@ -319,6 +319,17 @@ def test_members_come_and_go_while_a_deployment_runs_and_nothing_is_wrong() -> N
     assert w.causes() == [("bad-deployment", "group/g1")]
 
 
+def test_two_groups_that_stop_at_one_topic_cannot_read_it_and_it_is_the_topic_that_both_name() -> None:
+    w = Town()
+    for g in ("group/g1", "group/g7"):
+        w.ill(g, "commits-stopped", "lag-growing", detail={"topics": ["t1"]})
+    assert w.causes() == [("schema-problem", "topic/t1")]
+    other = Town()
+    for g in ("group/g1", "group/g7"):
+        other.ill(g, "commits-stopped", "lag-growing", detail={"topics": ["elsewhere"]})
+    assert ("schema-problem", "topic/t1") not in other.causes()
+
+
 NEVER_AUTO = ("retention", "quota", "acl", "abort", "promot")
 
 

@@ -117,6 +117,18 @@ def test_a_transaction_that_is_no_longer_listed_is_forgotten(estate: Estate) -> 
     assert not estate.has(ent("transaction", "x"))
 
 
+def test_a_long_transaction_is_known_for_half_an_hour_after_its_end(estate: Estate) -> None:
+    x = Transaction(id="x", state="Ongoing", partitions=(("t", 0),))
+    minute = 60_000
+    for k in range(3):
+        estate.observe_topology(topo(1 + k * minute, transactions=(x,)))
+    estate.observe_topology(topo(1 + 3 * minute))
+    estate.observe_topology(topo(1 + 30 * minute))
+    assert names(estate.related(ent("transaction", "x"), "transaction-topics")) == ["t"]
+    estate.observe_topology(topo(1 + 34 * minute))
+    assert not estate.has(ent("transaction", "x"))
+
+
 def test_parts_of_a_poll_delete_only_when_all_have_come(estate: Estate) -> None:
     estate.observe_topology(topo(1, topics={"a": [(1, (1,))], "b": [(1, (1,))], "c": [(1, (1,))]}))
     estate.observe_topology(topo(2, brokers=(), topics={"b": [(1, (1,))]}, part=1, parts=2))

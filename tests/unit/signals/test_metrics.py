@@ -331,6 +331,16 @@ def test_m46_bytes_of_a_group_that_never_crossed_zones_before(bench: Bench) -> N
     assert "cross-zone-high" not in bench.board.of(entity("group", "orders"))
 
 
+def test_m46_bytes_that_come_in_bursts_are_usual_for_who_reads_so(bench: Bench) -> None:
+    other = sample("cross_zone_bytes_rate", 2e6, group="orders", **{"from": "a", "to": "b"})
+    mine = sample("cross_zone_bytes_rate", 1e6, group="batch", **{"from": "a", "to": "b"})
+    for begins in (5, 45, 85):
+        feed(bench, range(begins - 5, begins), other)
+        feed(bench, range(begins, begins + 8), other, mine)
+        feed(bench, range(begins + 8, begins + 35), other)
+        assert "cross-zone-high" not in bench.board.of(entity("group", "batch"))
+
+
 def test_m46_a_group_whose_partitions_change_hands_may_double_what_crosses(bench: Bench) -> None:
     labels = {"group": "search", "from": "a", "to": "b"}
     feed(bench, range(60), sample("cross_zone_bytes_rate", 1e6, **labels))

@@ -8,7 +8,7 @@ D3  before onset + ``within`` an expected symptom is not observed yet
 D4  an expectation over many entities is one term: its members are covered where they show it, and a pattern that is
     not there counts against, down to −4 nats; one entity alone is no pattern
 D5  a contradiction that is active counts against, clamped to −4 nats
-D6  an effect older than its supposed cause by over two polls is covered with a fifth of its p
+D6  an effect older than its supposed cause by over two polls is covered with a twentieth of its p
 D7  a cause with required symptoms is considered only while one of them was seen; where none was observed at all it
     cannot be told, and the signals it needs are missing
 D8  a declared change near the onset counts for a cause that follows such changes
@@ -30,7 +30,7 @@ from kroute.signals.model import DEFAULT_INTERVAL_MS, Symptom
 
 CHANGE_BEFORE_MS = 30 * 60_000
 CHANGE_AFTER_MS = 2 * 60_000
-OLDER_EFFECT = 0.2
+OLDER_EFFECT = 0.05
 OLDER_MS = 5 * DEFAULT_INTERVAL_MS // 2
 """Onsets are known to a poll on either side: some rules say when it was last well, others when it was first bad."""
 COVER_QUANTIFIED = 0.995

@@ -3,11 +3,11 @@
 Leaks are not independent. While a broker, a rack, a network or an outside system is in trouble, whatever hangs on it
 shows symptoms that no list foresees, and each of them is far likelier an effect than a second fault of the same hour.
 
-D11 when what defines a cause is over, what its backlog makes of the brokers it is read from, of who reads it and of probes
-    is its aftermath
-D10 a cause that earns its keep by what it lists covers other symptoms at the ends of its ``strains``, begun after it, where
-    they are of the sort that load and waiting pass on (``PASSED_ON``); that never buys the cause, and a cause of its own,
-    told by what is not passed on, still beats it
+D10 a cause that earns its keep by what it lists covers other symptoms at the ends of its ``strains`` (D6 holds for them
+    too) where they are of the sort that load and waiting pass on (``PASSED_ON``); that never buys the cause, and a cause
+    of its own, told by what is not passed on, still beats it
+D11 when what defines a cause is over, what its backlog makes of the brokers it is read from, of who reads it and of
+    probes is its aftermath
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import fsum
 
 from kroute.contracts.common import Entity
-from kroute.diagnosis.candidate import OLDER_MS, Candidate
+from kroute.diagnosis.candidate import OLDER_EFFECT, OLDER_MS, Candidate
 from kroute.diagnosis.evidence import FAMILY, Evidence, Unit
 from kroute.diagnosis.paths import Walker
 
@@ -46,10 +46,11 @@ def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) 
         for e in _at(c, evidence, walker):
             shown = evidence.shown[e]
             for kind in sorted(shown.symptoms):
-                if FAMILY[kind] not in PASSED_ON or shown.symptoms[kind].since_ms < c.onset - OLDER_MS:
+                if FAMILY[kind] not in PASSED_ON:
                     continue
                 u = shown.units[FAMILY[kind]]
-                c.cover[u] = max(LIKELY, c.cover.get(u, 0.0))
+                p = LIKELY if shown.symptoms[kind].since_ms >= c.onset - OLDER_MS else LIKELY * OLDER_EFFECT
+                c.cover[u] = max(p, c.cover.get(u, 0.0))
                 c.explained.append((e, kind))
 
 

@@ -1,7 +1,8 @@
 """The life of incidents: settle, open, update, revise, merge, split, recover, resolve, reopen.
 
 Rules, as numbered in the tests:
-I1  a new hypothesis settles before anybody is told; at once when an objective is breached and confidence is high
+I1  a new hypothesis settles before anybody is told; half as long when several symptoms make it sure, and at once when an
+    objective is breached and confidence is high
 I2  a hypothesis that vanishes while settling was never an incident
 I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely, while recovering never
 I4  what another incident explains now moves there; an incident left with nothing is merged, the older id stays
@@ -29,10 +30,11 @@ from kroute.diagnosis.paths import Walker
 from kroute.incidents.matching import match, weight
 from kroute.incidents.model import Evidence, Incident
 from kroute.incidents.store import Store
-from kroute.incidents.timing import CONFIDENT, ORPHAN_MS, REVISE_NATS, Timing
+from kroute.incidents.timing import CONFIDENT, ORPHAN_MS, REVISE_NATS, SEVERAL, SURE, Timing
 from kroute.signals.board import Board
 from kroute.signals.estate import Estate
 from kroute.signals.model import Rows, Symptom
+from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
 LIVE = ("settling", "open", "recovering")
 MAX_AFFECTED = 500
@@ -291,6 +293,8 @@ class Lifecycle:
                 del self.incidents[inc.id]  # I2
                 return
             wait = timing.settle_ms * (2 if inc.cause == UNKNOWN else 1)
+            if inc.confidence >= SURE and len({s: None for s in active if BY_KIND[s[1]].family != IMPACT_FAMILY}) >= SEVERAL:
+                wait //= 2
             if may_open and (now_ms - inc.created_ms >= wait or (breached and inc.confidence >= CONFIDENT)):
                 inc.phase, inc.opened_ms, inc.moment = "open", now_ms, "opened"
             return

@@ -21,6 +21,8 @@ class Timing(NamedTuple):
 
 CONFIDENT = 0.8
 """An incident with a breached objective opens at once from this confidence on."""
+SURE, SEVERAL = 0.95, 3
+"""From this confidence on, with this many symptoms, an incident settles half as long."""
 REVISE_NATS = 2.0
 """A cause moves only when another explains better by this much."""
 ORPHAN_MS = 120_000

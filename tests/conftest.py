@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kroute.errors import KrouteError
 from kroute.local.broker import LocalKafka
 from kroute.local.choose import Chosen, choose
 from kroute.local.connect import LocalConnect
+
+# How long an example takes says what else the machine does, not what the code does.
+settings.register_profile("kroute", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kroute")
 
 
 def _not_to_be_had(what: str, reason: object) -> NoReturn:

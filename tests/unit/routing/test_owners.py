@@ -1,0 +1,70 @@
+"""Owners that follow from what the evidence names: the readers of a topic, the topic that was denied, groups not moved yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from kroute.contracts.common import Entity
+from kroute.contracts.rows import Ownership
+from kroute.incidents.model import Evidence, Incident
+from kroute.routing.owners import Finder
+from kroute.routing.ownership import OwnershipIndex
+from kroute.signals.estate import Estate
+from kroute.signals.model import Rows, Symptom
+
+C = "prod"
+
+
+class Rolls:
+    """Rows, an estate, and incidents with one symptom."""
+
+    def __init__(self) -> None:
+        rows = Rows()
+        self.ownership, self.estate = OwnershipIndex(rows), Estate(rows)
+        self.finder = Finder(self.ownership, self.estate)
+        self.state("cluster", C, owner="team-platform")
+        self.state("service", "search", owner="team-search")
+        self.state("service", "shop", owner="team-shop")
+
+    def state(self, kind: str, name: str, **fields: Any) -> None:
+        row = msgspec.convert({"kind": kind, "cluster": C, "name": name, **fields}, Ownership)
+        self.ownership.put(f"{kind}/{C}/{name}", msgspec.json.encode(row), row)
+
+    def incident(self, root: Entity, kind: str, **detail: Any) -> Incident:
+        s = Symptom(kind=kind, entity=root, since_ms=1, last_ms=2, detail=detail)
+        return Incident(
+            id="inc", domain=C, cluster=C, platform="kafka", subject=root, cause="x", root=root, confidence=1.0, phase="open",
+            started_ms=1, updated_ms=2, evidence={(root, kind): Evidence(symptom=s)},
+        )  # fmt: skip
+
+
+def test_the_service_of_the_group_that_reads_from_outside_acts() -> None:
+    r = Rolls()
+    r.state("topic", "pay", owner="team-pay", service="shop")
+    r.state("group", "g", service="search")
+    inc = r.incident(Entity("topic", C, "pay"), "class-violation", groups=["g"])
+    assert r.finder.owner(("reader", "governance"), inc).team == "team-search"
+
+
+def test_who_owns_the_topic_that_was_denied_acts_and_not_who_was_denied() -> None:
+    r = Rolls()
+    r.state("topic", "mine", owner="team-search")
+    r.state("topic", "pay", owner="team-pay")
+    who = Entity("principal", C, "svc-search")
+    r.estate.connect(who, "principal-topics", [Entity("topic", C, "mine")])
+    denied = r.incident(who, "access-denied", resources=["READ Topic:pay"])
+    assert r.finder.owner(("topic", "governance"), denied).team == "team-pay"
+    other = r.incident(who, "access-denied", resources=["DESCRIBE Group:g"])
+    assert r.finder.owner(("topic", "governance"), other).team == "team-search"
+
+
+def test_of_a_promotion_that_hangs_the_first_group_that_does_not_read_on_the_target_acts() -> None:
+    r = Rolls()
+    r.state("link", "move", source_cluster="old", target_cluster=C, groups=["a", "b"])
+    r.state("group", "a", service="shop")
+    r.state("group", "b", service="search")
+    r.estate.connect(Entity("group", C, "a"), "topics", [Entity("topic", C, "t")])
+    inc = r.incident(Entity("link", C, "move"), "link-groups-stuck")
+    assert r.finder.owner(("service", "platform"), inc).team == "team-search"

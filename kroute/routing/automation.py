@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kroute.contracts.alerts import Automation
+from kroute.contracts.common import Entity
 from kroute.contracts.rows import Change
 from kroute.diagnosis.model import Cause, Remedy, Signal
+from kroute.diagnosis.paths import Walker, parse
 from kroute.incidents.model import Incident
 from kroute.routing.controls import Stamped
 from kroute.routing.impact import Felt
@@ -19,6 +21,8 @@ from kroute.routing.patterns import names, pattern
 from kroute.routing.policy import InForce
 from kroute.routing.rules import Grant
 from kroute.routing.times import rfc3339
+from kroute.signals.board import Board
+from kroute.signals.model import Status
 from kroute.signals.table import BY_KIND
 
 _DAY_MS = 86_400_000
@@ -43,6 +47,8 @@ class Inputs(NamedTuple):
     """Incidents that are known to have another root: their reports do not count here."""
     useless: frozenset[str]
     """Remedies that were tried on this incident and did not help."""
+    board: Board
+    walker: Walker
     now_ms: int
 
 
@@ -93,7 +99,7 @@ def _judge(x: Inputs, remedy: Remedy) -> Automation:
         prove("cooldown", False, f"{remedy.id} did not help this incident")
     else:
         prove("cooldown", not _ran_lately(x, remedy), f"{remedy.id} ran or failed here within {numbers.cooldown_s:g} s")
-    families, sources = _breadth(x.incident)
+    families, sources = _breadth(x)
     prove(
         "evidence",
         families >= 2 and sources >= 2,
@@ -223,16 +229,34 @@ def _ran_lately(x: Inputs, remedy: Remedy) -> bool:
     )
 
 
-def _breadth(incident: Incident) -> tuple[int, int]:
-    """Families of symptoms, and sources (reporters of entities) that the evidence comes from."""
+def _breadth(x: Inputs) -> tuple[int, int]:
+    """Families of symptoms, and sources (reporters of entities) that the evidence comes from.
+
+    Evidence is what was seen, and, where that is too narrow, what speaks against the cause and is observed healthy: a
+    consumer group's lag has one source, its brokers' idle handlers are another.
+    """
     families: dict[str, None] = {}
     sources: dict[tuple[str, str], None] = {}
-    for entity, kind in incident.evidence:
-        k = BY_KIND.get(kind)
-        if k is not None:
-            families[k.family] = None
-            sources[(k.reporter, str(entity))] = None
+    for entity, kind in x.incident.evidence:
+        _count(entity, kind, families, sources)
+    for term in x.cause.contradicts:
+        if len(families) >= 2 and len(sources) >= 2:
+            break
+        if term.quantify not in (None, "any") or term.detail:
+            continue
+        found = {e: x.board.status(e, term.symptom, x.now_ms) for e in x.walker.walk(x.incident.root, parse(term.at))}
+        if Status.ACTIVE not in found.values():
+            healthy = next((e for e, status in found.items() if status is Status.HEALTHY), None)
+            if healthy is not None:
+                _count(healthy, term.symptom, families, sources)
     return len(families), len(sources)
+
+
+def _count(entity: Entity, kind: str, families: dict[str, None], sources: dict[tuple[str, str], None]) -> None:
+    k = BY_KIND.get(kind)
+    if k is not None:
+        families[k.family] = None
+        sources[(k.reporter, str(entity))] = None
 
 
 def _signal(signal: Signal | None) -> str | None:

@@ -247,6 +247,8 @@ class Router:
                 reports=reports,
                 elsewhere=self._ledger.elsewhere(str(incident.root)) if any(reports.values()) else frozenset(),
                 useless=followed.useless,
+                board=self._board,
+                walker=Walker(self._estate),
                 now_ms=now_ms,
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,10 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from kroute.cli.main import cli
 from kroute.contracts.rows import Control
 from kroute.diagnosis.load import shipped
+from kroute.report.source import from_files
 from kroute.routing.times import rfc3339
+from kroute.testing.run import settings_for_cases
 from tests.unit.report.world import T0, alert, route
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "executor"
@@ -199,3 +204,19 @@ def test_the_manifest_acts_on_nothing_unless_told_to_and_has_the_least_rights() 
     rules = next(p for p in parts if p["kind"] == "Role")["rules"]
     assert all(r["resourceNames"] for r in rules)
     assert {v for r in rules for v in r["verbs"]} == {"get", "update", "patch"}
+
+
+def test_the_alert_that_the_engine_writes_is_acted_on(tmp_path: Path) -> None:
+    """A slow stateless group, granted and drilled: from signals to the executor's plan, with nothing written by hand."""
+    case, recording = Path(__file__).parents[2] / "cases" / "scaling-a-stateless-consumer-is-granted.yaml", tmp_path / "r.jsonl"
+    made = CliRunner().invoke(cli, ["test", str(case), "--write-recording", str(recording)])
+    assert made.exit_code == 0, made.output
+    [revisions] = from_files([recording], settings_for_cases()).alerts.values()
+    opened = revisions[0]
+    state, known = executor.State(), {("test", "checkout"): TARGET}
+    state.take(opened)
+    now = int(datetime.fromisoformat(opened["updated_at"]).timestamp() * 1000)
+    plan = executor.decide(opened, state, known, now)
+    assert (plan.what, plan.target) == ("scale", TARGET)
+    later = executor.decide(opened, state, known, now + 901_000)
+    assert later.why == "the verdict is no longer valid"

@@ -9,7 +9,7 @@ import pytest
 
 from kroute.contracts.alerts import RoutedAlert
 from kroute.contracts.common import Entity
-from kroute.diagnosis.model import Owners, Remedy
+from kroute.diagnosis.model import Contradiction, Owners, Remedy
 from kroute.incidents.model import Evidence
 from kroute.routing.compose import span
 from kroute.routing.delivery import Wanted, plan
@@ -342,3 +342,27 @@ def test_each_delivery_is_acted_on_once_per_record(asked: list[Wanted], open_: d
     p = plan("i", asked, open_, lambda o: "left")
     assert [r.do for r in p.routes] == dos
     assert sorted(p.opened) == sorted({r.delivery for r in p.routes if r.do in ("open", "update")})
+
+
+@pytest.mark.parametrize(
+    ("reported", "active", "verdict_"),
+    [
+        (True, (), "auto"),  # observed healthy: a second family and a second source
+        (True, ("group-empty",), "propose"),  # it speaks against the cause
+        (False, (), "propose"),  # silence is no evidence
+    ],
+)
+def test_what_speaks_against_the_cause_and_is_observed_healthy_is_evidence_too(
+    monkeypatch: pytest.MonkeyPatch, reported: bool, active: tuple[str, ...], verdict_: str
+) -> None:
+    against = Contradiction(at="self/group", symptom="group-empty")
+    monkeypatch.setitem(
+        world.CATALOGUE, "sink-throttled", msgspec.structs.replace(world.CATALOGUE["sink-throttled"], contradicts=(against,))
+    )
+    w = proven()
+    del w.incidents["inc-1"].evidence[(SINK_GROUP, "lag-growing")]
+    if reported:
+        shown = [Symptom(kind=k, entity=SINK_GROUP, since_ms=w.now, last_ms=w.now) for k in active]
+        w.board.report("lag", SINK_GROUP, w.now, 30_000, frozenset({"group-empty"}), shown)
+    a = verdict(w)
+    assert (a.verdict, a.proved["evidence"]) == (verdict_, verdict_ == "auto")

@@ -7,7 +7,7 @@ it finds is told with confidence, rivals and what was ruled out (``suspects``).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
 
 from kroute.diagnosis.candidate import Candidate, Key
@@ -23,6 +23,7 @@ from kroute.signals.estate import Estate
 
 MAX_TOLD = 5
 MAX_RULED_OUT = 8
+MAX_REASONED = 500
 LEAST_TOLD = 0.005
 CLEARLY_AGAINST = -1.0
 """Nats of one observation from which a rival that could be considered counts as ruled out by it."""
@@ -37,7 +38,7 @@ def diagnose(catalogue: Catalogue, estate: Estate, evidence: Evidence) -> list[H
     candidates = list(suspects.weighed.values())
     strain(candidates, evidence, walker)
     named = _worthy(candidates, evidence.units)
-    out: list[Hypothesis] = []
+    searches: list[Search] = []
     for units, of_named, missing in _components(candidates, suspects.untold(named), len(evidence.units)):
         mine = of_named
         loose = [u for u in units if u not in named]
@@ -47,8 +48,16 @@ def diagnose(catalogue: Catalogue, estate: Estate, evidence: Evidence) -> list[H
         if mine:
             search = Search(units, mine, evidence.units, frozenset(loose))
             search.run()
-            out.extend(_hypotheses(search, suspects))
+            searches.append(search)
+    asked = _asked(searches)
+    out = [h for search in searches for h in _hypotheses(search, suspects, asked)]
     return sorted(out, key=lambda h: (h.cause, h.root))
+
+
+def _asked(searches: Iterable[Search]) -> dict[Key, None]:
+    """The hypotheses for which it is told what was ruled out: in a storm the largest, for nobody reads thousands."""
+    chosen = [(-len(c.cover), c.key) for s in searches for c, on in zip(s.candidates, s.chosen, strict=True) if on]
+    return {key: None for _, key in sorted(chosen)[:MAX_REASONED]}
 
 
 def _worthy(candidates: Iterable[Candidate], units: Sequence[Unit]) -> dict[int, None]:
@@ -100,15 +109,16 @@ def _components(candidates: list[Candidate], untold: list[tuple[tuple[str, ...],
         yield of_part, mine.get(head, []), tuple(sorted(missing.get(head, ())))
 
 
-def _hypotheses(search: Search, suspects: Suspects) -> Iterable[Hypothesis]:
+def _hypotheses(search: Search, suspects: Suspects, asked: Mapping[Key, None]) -> Iterable[Hypothesis]:
     """The chosen set of a part, each with confidence, rivals and what was ruled out."""
     score = search.score() if any(search.chosen) else 0.0
     for key, on in enumerate(search.chosen):
         if on:
-            yield _hypothesis(search, suspects, key, score)
+            told = search.candidates[key].key in asked
+            yield _hypothesis(search, key, score, _ruled_out(search, suspects, key) if told else ())
 
 
-def _hypothesis(search: Search, suspects: Suspects, key: int, score: float) -> Hypothesis:
+def _hypothesis(search: Search, key: int, score: float, ruled_out: tuple[Rejected, ...]) -> Hypothesis:
     candidates = search.candidates
     c = candidates[key]
     free = 1.0
@@ -134,7 +144,7 @@ def _hypothesis(search: Search, suspects: Suspects, key: int, score: float) -> H
             Rival(cause=candidates[k].compiled.cause.id, root=candidates[k].root, confidence=round(w, 4))
             for w, k in rivals[:MAX_TOLD] if w >= LEAST_TOLD
         ),
-        ruled_out=_ruled_out(search, suspects, key),
+        ruled_out=ruled_out,
         missing=c.missing,
         rival_gap=round(math.log(1.0 / whole / best), 6) if best > 0 else 50.0,
     )  # fmt: skip

@@ -238,6 +238,7 @@ def _c5(s: _State) -> Finding:
 
 def _traced(s: _State, trace: str | None) -> dict[str, str]:
     out = {"trace": trace or "", "trace_kind": classify(trace)}
+    out |= {"type": s.type} if s.type else {}
     return out | {"system": s.system} if s.system else out
 
 

@@ -75,8 +75,8 @@ class EntityView:
 
     def _usually_absent(self, ring: Ring, name: str, own: Base) -> Base:
         """Of a signal that was long told of others and never of this one the usual is zero."""
-        if own.n:
-            return own  # told now and then: it comes in bursts
+        if own.n and own.n >= sum(1 for p in ring.polls if name in p.values.get(self.entity, {})):
+            return own  # it was told before, and then not: it comes in bursts
         told = next(
             (b for e, bases in ring.base.items() if e.kind == "source" for b in (bases.get(f"{self.entity.kind}:{name}"),)), None
         )

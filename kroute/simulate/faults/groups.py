@@ -232,7 +232,7 @@ def _cross_zone(d: Draft) -> Happening:
         raise NoRoom("no group that reads from followers of its own zone and would not from leaders")
     near.sort(key=crossing)
     # Nobody looks at the bill of a group that reads next to nothing.
-    name = d.free("group", [n for n in near if crossing(n) >= 1e6] or near[-2:])
+    name = d.free("group", [n for n in near if crossing(n) >= 1e6] or [n for n in near if crossing(n) >= 4e5])
     g = position(d, name)
     strain = d.uniform(0.5, 1.0)
 

@@ -165,7 +165,11 @@ def reads_across_zones_and_everything_else_fine(w: Town) -> None:
 
 def one_topic_silent(w: Town) -> None:
     w.ill("topic/t6", "produce-stopped")
-    w.ill("connector/c/crm", "task-failed", detail={"trace_kind": "system"})
+    w.ill("connector/c/crm", "task-failed", detail={"trace_kind": "system", "type": "source"})
+
+
+def a_source_connector_fails_and_its_topic_is_not_known_to_be_silent_yet(w: Town) -> None:
+    w.ill("connector/c/crm", "task-failed", detail={"trace_kind": "system", "type": "source"}, ago=30_000)
 
 
 def denied(w: Town) -> None:
@@ -230,6 +234,7 @@ PAIRS: list[tuple[str, Callable[[Town], None], str, str]] = [
     ("retry-storm", produce_fails_and_records_are_flat, "topic/t2", "kafka"),
     ("cross-zone-reads", reads_across_zones_and_everything_else_fine, "group/g3", "kafka"),
     ("source-outage", one_topic_silent, "topic/t6", "kafka"),
+    ("source-outage", a_source_connector_fails_and_its_topic_is_not_known_to_be_silent_yet, "topic/t6", "kafka"),
     ("unauthorized-access", denied, "principal/p3", "kafka"),
     ("authentication-failure", not_authenticated, "principal/p3", "kafka"),
     ("noisy-tenant", connections_of_one_principal_fill_the_heap, "principal/p3", "kafka"),

@@ -25,7 +25,15 @@ def test_c1_a_failed_task_of_a_running_connector_counts_at_once(bench: Bench) ->
     s = bench.symptom(SINK, "task-failed")
     assert s.since_ms == at(1)
     assert s.why == "1 of 2 tasks FAILED: java.net.ConnectException: Connection refused"
-    assert s.detail == {"tasks": [1], "of": 2, "workers": ["w1"], "trace": trace, "trace_kind": "system", "system": "es"}
+    assert s.detail == {
+        "tasks": [1],
+        "of": 2,
+        "workers": ["w1"],
+        "trace": trace,
+        "trace_kind": "system",
+        "type": "sink",
+        "system": "es",
+    }
     bench.feed(status(2, task(0), task(1)))
     assert bench.status(SINK, "task-failed") is Status.HEALTHY
 

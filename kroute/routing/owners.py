@@ -194,6 +194,8 @@ class Finder:
             ends = [root]
             for relation in path:
                 ends = list(dict.fromkeys(x for e in ends for x in self._estate.related(e, relation)))
+                if relation == "topic-connectors":  # who feeds a topic answers for it, not the sinks that read it
+                    ends = [x for x in ends if not self._estate.related(x, "group")]
             near.update(dict.fromkeys(ends))
         shown = {e: None for e, _ in incident.evidence}
         felt = dict.fromkeys(incident.affected)

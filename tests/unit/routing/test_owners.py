@@ -68,3 +68,19 @@ def test_of_a_promotion_that_hangs_the_first_group_that_does_not_read_on_the_tar
     r.estate.connect(Entity("group", C, "a"), "topics", [Entity("topic", C, "t")])
     inc = r.incident(Entity("link", C, "move"), "link-groups-stuck")
     assert r.finder.owner(("service", "platform"), inc).team == "team-search"
+
+
+def test_who_feeds_a_topic_answers_for_its_silence_and_not_the_sinks_that_read_it() -> None:
+    r = Rolls()
+    topic, sink, source = Entity("topic", C, "t"), Entity("connector", C, "c/es"), Entity("connector", C, "c/crm")
+    r.state("topic", "t", owner="team-topic")
+    r.state("system", "es", owner="team-es")
+    r.state("system", "crm", owner="team-crm")
+    r.estate.connect(sink, "connector-topics", [topic])
+    r.estate.connect(sink, "system", [Entity("system", C, "es")])
+    r.estate.connect(sink, "group", [Entity("group", C, "connect-es")])
+    inc = r.incident(topic, "produce-stopped")
+    assert r.finder.owner(("system", "connector", "topic"), inc).team == "team-topic"
+    r.estate.connect(source, "connector-topics", [topic])
+    r.estate.connect(source, "system", [Entity("system", C, "crm")])
+    assert r.finder.owner(("system", "connector", "topic"), inc).team == "team-crm"

@@ -205,7 +205,7 @@ def with_remedy(monkeypatch: pytest.MonkeyPatch, remedy: Remedy) -> None:
         (("connector",), SINK_GROUP, "team-data", f"connector/{C}/connect-a/*"),
         (("connector",), Entity("system", C, "elasticsearch-prod"), "team-data", f"connector/{C}/connect-a/*"),
         (("system",), SINK_GROUP, "team-elastic", "system/*/elasticsearch-prod"),
-        (("system",), Entity("topic", C, "orders"), "team-elastic", "system/*/elasticsearch-prod"),
+        (("system", "topic"), Entity("topic", C, "orders"), "team-orders", f"topic/{C}/orders"),  # only a sink reads it
         (("service",), SINK, "team-search", f"service/{C}/search"),
         (("service",), SINK_GROUP, "team-search", f"service/{C}/search"),
         (("service",), GROUP, "team-pay", f"service/{C}/checkout"),

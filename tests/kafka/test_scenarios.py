@@ -169,6 +169,9 @@ def test_a_file_sink_whose_path_does_not_exist(estate: Estate) -> None:
     assert teams(opened, "diagnosis") == ["team-data"]
     assert teams(opened, "action") == ["team-data"], "a path that does not exist is the connector's own configuration"
     assert any(s["kind"] == "task-failed" for s in opened["symptoms"])
+    status = estate.connect.status(estate.sink)
+    assert status is not None
+    assert (status["connector"]["state"], [t["state"] for t in status["tasks"]]) == ("RUNNING", ["FAILED"])
     felt_by(estate, root, "team-b")
     estate.connect.put_file_sink(estate.sink, estate.sink_topic, estate.sink_file)
     estate.stack.expect("resolved", "sink-failed", root)

@@ -5,10 +5,10 @@ D1  an active symptom at the end of an expected path is covered with the expecta
     not where it names the topics it is about and the root is another topic
 D2  an expected symptom observed healthy counts against, ln(1 − p); not observed counts neither way
 D3  before onset + ``within`` an expected symptom is not observed yet
-D4  an expectation over many entities is one term: its members are covered where they show it, and a pattern that is
-    not there counts against, down to −4 nats; one entity alone is no pattern
+D4  an expectation over many entities is one term: its members are covered where they show it, as surely as the pattern is
+    there; one that is not there counts against, down to −4 nats; one entity alone is no pattern
 D5  a contradiction that is active counts against, clamped to −4 nats
-D6  an effect older than its supposed cause by over two polls is covered with a twentieth of its p
+D6  an effect older than its supposed cause by over two polls is covered with a twentieth of its p, by over five it is none
 D7  a cause with required symptoms is considered only while one of them was seen; where none was observed at all it
     cannot be told, and the signals it needs are missing
 D8  a declared change near the onset counts for a cause that follows such changes
@@ -104,8 +104,9 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
                         if old is None or term.well < old[0]:
                             healthy[key] = (term.well, term)
         else:
-            _cover(out, term, hits, onset, COVER_QUANTIFIED, evidence)
-            terms.append(_quantified(out, term, hits, evidence, walker, onset))
+            nats, there = _quantified(out, term, hits, evidence, walker, onset)
+            _cover(out, term, hits, onset, COVER_QUANTIFIED * there, evidence)
+            terms.append(nats)
     for (e, family), (nats, term) in healthy.items():
         shown = evidence.shown.get(e)
         if shown is None or shown.units.get(family, -1) not in out.cover:
@@ -164,19 +165,31 @@ def _onset(seen: list[tuple[Term, Hits]], root: Entity, evidence: Evidence) -> i
 def _cover(out: Candidate, term: Term, hits: Hits, onset: int, p: float, evidence: Evidence) -> None:
     cover, family, kind = out.cover, term.family, term.kind
     for e, s in hits:
-        mine = p * OLDER_EFFECT if s.since_ms < onset - OLDER_MS and e != out.root else p  # D6
+        mine = p * timely(s, e, out.root, onset)
+        if not mine:
+            continue
         u = evidence.shown[e].units[family]
         if mine > cover.get(u, 0.0):
             cover[u] = mine
         out.explained.append((e, kind))
 
 
-def _quantified(out: Candidate, term: Term, hits: Hits, evidence: Evidence, walker: Walker, onset: int) -> float:
-    well = 0
+def timely(s: Symptom, e: Entity, root: Entity, onset: int) -> float:
+    """D6: what the order of onsets leaves of a symptom as an effect (0–1); the root's own may have begun before."""
+    if s.since_ms >= onset - OLDER_MS or e == root:
+        return 1.0
+    return OLDER_EFFECT if s.since_ms >= onset - 2 * OLDER_MS else 0.0
+
+
+def _quantified(
+    out: Candidate, term: Term, hits: Hits, evidence: Evidence, walker: Walker, onset: int
+) -> tuple[float, float]:  # fmt: skip
+    """Nats of the pattern, and the probability that it is there rather than chance (0–1)."""
+    well, there = 0, 1.0
     if evidence.now_ms >= onset + term.within_ms:
         well = sum(1 for e in walker.walk(out.root, term.steps, term.on) if evidence.healthy(e, term.kind))
     if not hits and not well:
-        return 0.0
+        return 0.0, there
     if term.quantify == "any":
         nats = math.log(term.p) if hits else math.log(1 - term.p)
     else:
@@ -190,13 +203,15 @@ def _quantified(out: Candidate, term: Term, hits: Hits, evidence: Evidence, walk
         # what raised the suspicion: one alone is no pattern.
         ratio = max(0, len(hits) - 1) * math.log(inside / chance) + well * math.log((1 - inside) / (1 - chance))
         # With the cause the pattern shows with probability p, else it is as by chance.
-        nats = math.log(term.p * math.exp(min(ratio, 50.0)) + 1 - term.p)
+        shown = term.p * math.exp(min(ratio, 50.0))
+        nats = math.log(shown + 1 - term.p)
+        there = shown / (shown + 1 - term.p)
     # A pattern that is there is paid for by the members it covers; counted again here it could buy a cause for what
     # others explain already.
     nats = max(-CLAMP, min(0.0, nats))
     if nats < 0:
         out.against.append((nats, (term.kind, " on ", len(hits), " of ", len(hits) + well, " at ", "/".join(term.steps))))
-    return nats
+    return nats, there
 
 
 def _share_outside(term: Term, inside: list[Entity], active: int, well: int, evidence: Evidence) -> float:

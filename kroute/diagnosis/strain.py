@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import fsum
 
 from kroute.contracts.common import Entity
-from kroute.diagnosis.candidate import OLDER_EFFECT, OLDER_MS, Candidate
+from kroute.diagnosis.candidate import Candidate, timely
 from kroute.diagnosis.evidence import FAMILY, Evidence, Unit
 from kroute.diagnosis.paths import Walker
 
@@ -30,6 +30,10 @@ PASSED_ON = frozenset({
 })  # fmt: skip
 """Families of symptoms that one overloaded or waiting part makes in its neighbours. What names its own cause (a failed task,
 a jump of offsets, a throttle, a denial, an open transaction) is not passed on."""
+
+
+NAMES_ITSELF = frozenset({"partition-stuck"})
+"""Of a family that is passed on, yet itself no matter of load: one record that cannot be read."""
 
 
 def earns(c: Candidate, units: Sequence[Unit]) -> bool:
@@ -46,10 +50,12 @@ def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) 
         for e in _at(c, evidence, walker):
             shown = evidence.shown[e]
             for kind in sorted(shown.symptoms):
-                if FAMILY[kind] not in PASSED_ON:
+                if FAMILY[kind] not in PASSED_ON or kind in NAMES_ITSELF:
+                    continue
+                p = LIKELY * timely(shown.symptoms[kind], e, c.root, c.onset)
+                if not p:
                     continue
                 u = shown.units[FAMILY[kind]]
-                p = LIKELY if shown.symptoms[kind].since_ms >= c.onset - OLDER_MS else LIKELY * OLDER_EFFECT
                 c.cover[u] = max(p, c.cover.get(u, 0.0))
                 c.explained.append((e, kind))
 

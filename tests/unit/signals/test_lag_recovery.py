@@ -54,7 +54,7 @@ def messages(draw: st.DrawFn, least: int = 6, most: int = 40) -> list[ConsumerLa
         m = poll(
             at, [None if rnd.random() < 0.02 else max(0, c) for c in committed[:width]],
             [-1 if unknown and i == 0 else e for i, e in enumerate(end[:width])], stable=None if unknown else stable[:width],
-            start=[committed[0] // 2] * width, state=state, members=members, interval_s=step,
+            start=[max(0, committed[0]) // 2] * width, state=state, members=members, interval_s=step,
         )  # fmt: skip
         if kind < 0.12 and width > 1:
             half = width // 2

@@ -151,14 +151,16 @@ def _about(root: Entity, s: Symptom) -> bool:
 
 
 def _onset(seen: list[tuple[Term, Hits]], root: Entity, evidence: Evidence) -> int:
-    """Earliest symptom that defines the cause, else at its root, else of those it would explain, else now."""
+    """Earliest symptom that defines the cause, else at its root, else of those it would explain, else now. What was not
+    observed for a while before may have begun as long ago."""
     defining: list[int] = []
     at_root: list[int] = []
     elsewhere: list[int] = []
     for term, hits in seen:
         if hits:
             for e, s in hits:
-                (defining if term.required else at_root if e == root else elsewhere).append(s.since_ms)
+                began = int(s.detail.get("unseen_since", s.since_ms))
+                (defining if term.required else at_root if e == root else elsewhere).append(began)
     return min(defining or at_root or elsewhere or [evidence.now_ms])
 
 

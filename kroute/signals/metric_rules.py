@@ -8,6 +8,7 @@ neither. Thresholds are those of signals.md ("Thresholds in the field"); ratios 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +20,7 @@ CLEAR_POLLS = 2
 CLEAR_MARGIN = 0.2
 """A symptom clears when the value is this share better than the threshold."""
 SIGMAS = 6.0
+GAP_POLLS = 3
 HELD_MS, HELD_POLLS = 25_000, 12
 """Bad for this long, or for this many polls where polls come faster: a process that starts, or one slow disk sync, is
 no trouble. At polls of 15 s and more ``Rule.polls`` alone decides."""
@@ -137,6 +139,9 @@ def judge(rule: Rule, view: View) -> Finding | None:
                 detail["usual"] = rounded(base.median)
             if f.peers:
                 del detail["limit"]
+            unseen = unseen_since(series, run) if active is None else active.detail.get("unseen_since")
+            if unseen is not None:
+                detail["unseen_since"] = unseen
             worst = Finding(True, began(series, run), value, sentence(f, value, base, limit), detail)
     if worst is not None:
         return worst
@@ -193,6 +198,17 @@ def began(series: Series, run: list[bool]) -> int:
     while first > 0 and run[first - 1]:
         first -= 1
     return series[first][0]
+
+
+def unseen_since(series: Series, run: list[bool]) -> int | None:
+    """When it was last seen well, where a gap in the observations lies between that and the first bad one: it may have
+    begun at any time in between (0: it was never seen well). None: no gap."""
+    first = began(series, run)
+    i = next(n for n, (at, _) in enumerate(series) if at == first)
+    if i == 0:
+        return 0
+    gaps = sorted(b[0] - a[0] for a, b in pairwise(series))
+    return series[i - 1][0] if series[i][0] - series[i - 1][0] >= GAP_POLLS * gaps[len(gaps) // 2] else None
 
 
 def sentence(f: Feature, value: float, base: Base | None, limit: float) -> str:

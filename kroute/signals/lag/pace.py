@@ -40,7 +40,7 @@ def movement(v: View, carry: Carry) -> None:
     (Burrow#38, #123: low traffic is not a stall).
     """
     was, t = v.was, v.t
-    if v.n < 2:
+    if v.n < 2 or not was.moved_ms:  # before its first commit a group was not silent
         carry.moved_ms = was.moved_ms or t
         return
     moved = v.read[-1] > v.read[-2] or bool((v.committed[-1] > v.committed[-2]).any())

@@ -246,3 +246,14 @@ def test_a_poll_interval_that_is_not_told_is_learnt() -> None:
         c.feed(poll(15 * k, [K * k], [K * k], interval_s=None))
     assert c.reports[-1][3] == told == 15_000
     assert c.status("lag-growing") is Status.HEALTHY
+
+
+def test_a_group_first_seen_before_its_first_commit_is_judged_like_any_other() -> None:
+    b = Bench()
+    for n in range(40):
+        end = 1_000 * n + 500
+        committed = None if n == 0 else end - 40 if n < 20 else 19_460 + 100 * (n - 20)
+        b.feed(poll(30 * n, [committed], [end], members=(member("m", [0]),)))
+    first = b.first("lag-growing")
+    assert first is not None
+    assert 21 <= first <= 25

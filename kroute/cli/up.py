@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from kroute.local.demo import Demo
 
+IMPACT_S = 60
+"""How long is waited for somebody to feel the fault before it is repaired."""
 _FAULTS = ("slow-consumer", "stopped-consumer", "sink-failed", "broker-down")
 
 
@@ -105,13 +107,17 @@ def _show(demo: Demo, console: Console, say: Any, calm: int, timeout: int | None
             pass
         return None
 
-    wanted = None
+    wanted, patience = None, None
     for alert in show(time.monotonic() + timeout):
         if alert is not None:
             seen[alert["incident"]] = alert
             if alert["status"] == "firing" and alert["cause"]["id"] == fault.name:
                 wanted = alert["incident"]
-                break
+                patience = patience or time.monotonic() + IMPACT_S
+                if any(r["role"] == "impact" for r in alert["routes"]):
+                    break
+        if patience is not None and time.monotonic() > patience:
+            break
     if wanted is None:
         fault.end()
         return f"no alert named the cause {fault.name} within {timeout} s; {_told(seen)}"

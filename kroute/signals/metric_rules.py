@@ -21,6 +21,7 @@ CLEAR_MARGIN = 0.2
 """A symptom clears when the value is this share better than the threshold."""
 SIGMAS = 6.0
 GAP_POLLS = 3
+RISING = 4
 HELD_MS, HELD_POLLS = 25_000, 12
 """Bad for this long, or for this many polls where polls come faster: a process that starts, or one slow disk sync, is
 no trouble. At polls of 15 s and more ``Rule.polls`` alone decides."""
@@ -58,6 +59,8 @@ class Rule(NamedTuple):
     number: str
     features: tuple[Feature, ...]
     polls: int = 2
+    at_once: bool = False
+    """True where two bad polls are enough however fast they come: what is no matter of load."""
 
 
 class Finding(NamedTuple):
@@ -126,7 +129,8 @@ def judge(rule: Rule, view: View) -> Finding | None:
             continue
         judged.append(f.name)
         run = [bad(f, v, limit) for _, v in series]
-        fires = len(run) >= rule.polls and all(run[-rule.polls :]) and (rule.polls < 3 or held(series, run))
+        fires = len(run) >= rule.polls and all(run[-rule.polls :]) and (rule.at_once or held(series, run))
+        fires = fires and not (f.low and recovering(series))
         stays = active is not None and active.detail.get("feature") == f.name and not cleared(f, series, limit)
         if not (fires or stays):
             continue
@@ -189,6 +193,12 @@ def held(series: Series, run: list[bool]) -> bool:
         return True  # a rule of one poll; time cannot be told
     first, last = series[-tail][0], series[-1][0]
     return last - first >= HELD_MS or tail >= HELD_POLLS
+
+
+def recovering(series: Series) -> bool:
+    """True when a share of idle time rises from poll to poll: an average that fills up after a start is no saturation."""
+    last = [v for _, v in series[-RISING:]]
+    return len(last) == RISING and all(b > a for a, b in pairwise(last)) and last[-1] > 1.1 * last[0]
 
 
 def began(series: Series, run: list[bool]) -> int:
@@ -258,7 +268,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
             _ms("local_fetch_ms", "local time of fetch", 200.0, 100.0),
         )),
         Rule("disk-filling", "M3", (_F("disk_ratio", "disk", "ratio", 0.85),)),
-        Rule("disk-full", "M4", (_F("disk_ratio", "disk", "ratio", 0.97),), polls=2),
+        Rule("disk-full", "M4", (_F("disk_ratio", "disk", "ratio", 0.97),), polls=2, at_once=True),
         Rule("request-queue-high", "M5", (
             _ms("queue_ms", "time in the request queue", 100.0, 50.0),
             _F("queue_size", "request queue", "requests", 100.0, 50.0),
@@ -293,7 +303,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
             _ms("object_put_ms", "object put", 2000.0, 500.0),
             _ms("object_get_ms", "object get", 2000.0, 500.0),
         )),
-        Rule("back-pressure", "M25", (_F("back_pressure", "back pressure state", "", 0.0),), polls=2),
+        Rule("back-pressure", "M25", (_F("back_pressure", "back pressure state", "", 0.0),), polls=2, at_once=True),
         Rule("cache-misses-high", "M26", (_F("cache_miss", "cache misses", "/s", 100.0, 10.0, add=True),)),
         Rule("object-reads-high", "M27", (_F("object_read", "reads from the object store", "B/s", 100e6, 10e6, add=True),)),
         Rule("late-transactions", "M33", (_F("late_transactions", "partitions with late transactions", "", 0.0, add=True),)),
@@ -324,7 +334,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
             _ms("link_lag_ms", "link behind by", 60_000.0, 30_000.0),
             _F("link_lag", "link behind by", "records", 100_000.0, 10_000.0, add=True),
         )),
-        Rule("link-failing", "M51", (_F("link_error", "links in an error state", "", 0.0),), polls=2),
+        Rule("link-failing", "M51", (_F("link_error", "links in an error state", "", 0.0),), polls=2, at_once=True),
     ),
     "connect-worker": (
         Rule("worker-rebalancing", "M60", (_F("rebalancing", "rebalancing", "", 0.0),)),

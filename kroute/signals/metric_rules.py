@@ -102,7 +102,7 @@ class View(Protocol):
         """The newest values of the entity's peers in its cluster."""
         ...
 
-    def peers_since(self, name: str, since_ms: int) -> list[float | None]:
+    def peers_since(self, name: str, add: bool, since_ms: int) -> list[float | None]:
         """Of each other rack that is probed and heard: the mean since that time, None while it was not polled since."""
         ...
 

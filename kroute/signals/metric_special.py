@@ -73,8 +73,9 @@ def _apart(kind: str, view: View, times: float) -> Finding | None:
     if found is None or not found.active:
         return found
     name = str(found.detail["feature"])
-    mine = [v for at, v in view.series(name, name == "probe_fail") if at >= found.since_ms][-PEER_POLLS:]
-    others = view.peers_since(name, found.since_ms)
+    add = name == "probe_fail"  # failures of a rack's probes add up, of their times the worst counts
+    mine = [v for at, v in view.series(name, add) if at >= found.since_ms][-PEER_POLLS:]
+    others = view.peers_since(name, add, found.since_ms)
     if not mine or not others:
         return found
     heard = [v for v in others if v is not None]

@@ -95,10 +95,10 @@ class EntityView:
                     out.append(value)
         return out
 
-    def peers_since(self, name: str, since_ms: int) -> list[float | None]:
+    def peers_since(self, name: str, add: bool, since_ms: int) -> list[float | None]:
         out: list[float | None] = []
         for other in sorted(e for e in self._store.sources if e.kind == "rack" and e.cluster == self.entity.cluster):
-            series = [] if other == self.entity else EntityView(self._store, self._board, other, self.now_ms).series(name, True)
+            series = [] if other == self.entity else EntityView(self._store, self._board, other, self.now_ms).series(name, add)
             if series:
                 values = [v for at, v in series if at > since_ms][-3:]
                 out.append(math.fsum(values) / len(values) if values else None)

@@ -4,8 +4,9 @@ Leaks are not independent. While a broker, a rack, a network or an outside syste
 shows symptoms that no list foresees, and each of them is far likelier an effect than a second fault of the same hour.
 
 D10 a cause that earns its keep by what it lists covers other symptoms at the ends of its ``strains`` (D6 holds for them
-    too) where they are of the sort that load and waiting pass on (``PASSED_ON``); that never buys the cause, and a cause
-    of its own, told by what is not passed on, still beats it
+    too) where they are of the sort that load and waiting pass on (``PASSED_ON``), the surer the more of their like at
+    the end of the path show it; that never buys the cause, and a cause of its own, told by what is not passed on, still
+    beats it
 D11 when what defines a cause is over, what its backlog makes of the brokers it is read from, of who reads it and of
     probes is its aftermath
 """
@@ -32,6 +33,8 @@ PASSED_ON = frozenset({
 a jump of offsets, a throttle, a denial, an open transaction) is not passed on."""
 
 
+MOST_COUNTED = 200
+"""Of more at the end of a path the share in the whole cluster is taken."""
 NAMES_ITSELF = frozenset({"partition-stuck"})
 """Of a family that is passed on, yet itself no matter of load: one record that cannot be read."""
 
@@ -47,7 +50,8 @@ def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) 
     for c in candidates:
         if not (c.compiled.strains or c.over) or not earns(c, evidence.units):
             continue
-        for e in _at(c, evidence, walker):
+        shares: dict[tuple[Steps, str, str], float] = {}
+        for e, steps in _at(c, evidence, walker):
             shown = evidence.shown[e]
             for kind in sorted(shown.symptoms):
                 if FAMILY[kind] not in PASSED_ON or kind in NAMES_ITSELF:
@@ -55,13 +59,32 @@ def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) 
                 p = LIKELY * timely(shown.symptoms[kind], e, c.root, c.onset)
                 if not p:
                     continue
+                key = (steps, e.kind, kind)
+                if key not in shares:
+                    shares[key] = _share(c.root, steps, e.kind, kind, evidence, walker)
+                p *= shares[key]
                 u = shown.units[FAMILY[kind]]
                 c.cover[u] = max(p, c.cover.get(u, 0.0))
                 c.explained.append((e, kind))
 
 
-def _at(c: Candidate, evidence: Evidence, walker: Walker) -> Iterator[Entity]:
-    """Entities with symptoms at the ends of the paths, each once, in order of the paths."""
+Steps = tuple[str, ...]
+
+
+def _share(root: Entity, steps: Steps, kind: str, symptom: str, evidence: Evidence, walker: Walker) -> float:
+    """How much of what is at the end of the path, and is observed, shows the symptom (0–1, never none): who is alone with
+    it among many that hang on the root alike has it less likely from there."""
+    ends = walker.walk(root, steps, kind) if steps[-1:] != ("members",) else []
+    if not ends or len(ends) > MOST_COUNTED:
+        active, well = evidence.census(kind, root.cluster, symptom)
+    else:
+        active = sum(1 for e in ends if evidence.symptom(e, symptom) is not None)
+        well = sum(1 for e in ends if evidence.healthy(e, symptom))
+    return (active + 1) / (active + well + 1)
+
+
+def _at(c: Candidate, evidence: Evidence, walker: Walker) -> Iterator[tuple[Entity, Steps]]:
+    """Entities with symptoms at the ends of the paths, each once, in order of the paths, and the path."""
     seen: dict[Entity, None] = {}
     paths = [*c.compiled.strains, *(_aftermath(c) if c.over else ())]
     for steps, kinds in paths:
@@ -72,7 +95,7 @@ def _at(c: Candidate, evidence: Evidence, walker: Walker) -> Iterator[Entity]:
         for e in ends:
             if e not in seen:
                 seen[e] = None
-                yield e
+                yield e, steps
 
 
 def _aftermath(c: Candidate) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:

@@ -16,7 +16,9 @@ from kroute.contracts.common import Entity
 from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus, ConsumerLag, Topology
 from kroute.signals import rowkeys
 from kroute.signals.ended import Ended
+from kroute.signals.former import HELD, Former
 from kroute.signals.model import Rows
+from kroute.signals.parts import Parts
 
 RELATIONS: dict[str, str] = {
     "topics": "consumers",             # group → topics it reads;            topic → consumers (groups)
@@ -69,23 +71,27 @@ class Estate:
         """Cache: (cluster, topic) → the placement that relations were last set from; the same again changes nothing."""
         self._gone: dict[Entity, int] = {}
         self._ended = Ended(rows, TABLE)
-        self._open: dict[Entity, dict[int, tuple[int, list[str], list[int]]]] = {}
-        self._whole_at: dict[Entity, int] = {}
-        """Parts of a split poll that is not complete: part → observed_at_ms, topics, broker ids."""
+        self._former = Former(rows, TABLE)
+        self._parts = Parts(rows, TABLE)
         self.brokers: dict[str, dict[int, str]] = {}
         """Cluster → broker id → ``alive`` | ``fenced`` | ``gone``."""
 
     # -- reading ---------------------------------------------------------------------------------------------
 
     def related(self, entity: Entity, relation: str) -> list[Entity]:
-        """Entities at the other end of ``relation`` (a name of ``RELATIONS`` or an inverse), sorted."""
+        """Entities at the other end of ``relation`` (a name of ``RELATIONS`` or an inverse), sorted.
+
+        A broker that is gone keeps what it led and coordinated when it went.
+        """
         if relation == "cluster":
             return [Entity("cluster", entity.cluster, entity.cluster)]
         if relation == "members":
             return sorted(e for (k, c), es in self._all.items() if c == entity.cluster for e in es)
         if relation in RELATIONS:
-            return sorted(self._out.get((entity, relation), ()))
-        return sorted(self._in.get((entity, _INVERSE[relation]), ()))
+            now, before = self._out.get((entity, relation), ()), self._former.holders(entity, relation)
+        else:
+            now, before = self._in.get((entity, _INVERSE[relation]), ()), self._former.held(entity, _INVERSE[relation])
+        return sorted({*now, *before} if before else now)
 
     def has(self, entity: Entity) -> bool:
         """True when a report or an edge has named the entity and none has removed it since."""
@@ -145,7 +151,7 @@ class Estate:
             topics = dict.fromkeys(t for t, _ in x.partitions)
             self._edges(Entity("transaction", c, x.id), "transaction-topics", [Entity("topic", c, t) for t in topics], at)
         self._brokers(c, {b.id: b.state for b in m.brokers}, [], at)
-        whole = self._collect(Entity("cluster", c, c), m, [t.name for t in m.topics], [b.id for b in m.brokers])
+        whole = self._parts.collect(Entity("cluster", c, c), m, [t.name for t in m.topics], [b.id for b in m.brokers])
         if whole is not None:
             self._absent(m, *whole)
 
@@ -175,6 +181,9 @@ class Estate:
         if only:
             there = dict.fromkeys(only)
             new = {i: state if i in there else "gone" for i, state in new.items()}
+        if at >= self._brokers_at.get(c, -1):
+            for i, state in new.items():
+                self._former.state(_broker(c, i), state == "alive", at)
         if new != old and at >= self._brokers_at.get(c, -1):
             self.brokers[c], self._brokers_at[c] = new, at
             self._rows.put(TABLE, rowkeys.join("brokers", c), msgspec.msgpack.encode((at, sorted(new.items()))))
@@ -195,7 +204,7 @@ class Estate:
         if None in told:
             told = dict.fromkeys(self.leader(c, p.topic, p.partition) if p.leader is None else p.leader for p in m.partitions)
         leaders = [i for i in told if i is not None and i >= 0]
-        whole = self._collect(e, m, list(topics), leaders)
+        whole = self._parts.collect(e, m, list(topics), leaders)
         if whole is not None:
             self._edges(e, "topics", [Entity("topic", c, t) for t in whole[0]], at)
             self._edges(e, "leaders", [_broker(c, i) for i in whole[1]], at)
@@ -256,10 +265,8 @@ class Estate:
         for relation in RELATIONS:
             if (entity, relation) in self._out:
                 self._edges(entity, relation, ())
-        for part in self._open.pop(entity, {}):
-            self._rows.drop(TABLE, rowkeys.join("open", *entity, str(part)))
-        if self._whole_at.pop(entity, None) is not None:
-            self._rows.drop(TABLE, rowkeys.join("whole", *entity))
+        self._former.forget(entity)
+        self._parts.forget(entity)
         self._placed.pop((entity.cluster, entity.name), None)
         if entity.kind == "topic" and self._leaders.pop((entity.cluster, entity.name), None) is not None:
             self._leaders_at.pop((entity.cluster, entity.name), None)
@@ -307,37 +314,13 @@ class Estate:
             del self._gone[oldest]
             self._rows.drop(TABLE, rowkeys.join("gone", *oldest))
 
-    def _collect(
-        self, e: Entity, m: Topology | ConsumerLag, names: list[str], ids: list[int]
-    ) -> tuple[list[str], list[int]] | None:
-        """Names and ids of a whole poll; None while parts of it are missing."""
-        if m.parts == 1:
-            return names, ids
-        at = m.observed_at_ms
-        if at <= self._whole_at.get(e, -1):
-            return None  # this poll is complete: the part is a repeat
-        parts = self._open.setdefault(e, {})
-        if m.part >= m.parts or any(p[0] > at for p in parts.values()):
-            return None
-        for old in [i for i, p in parts.items() if p[0] < at]:
-            del parts[old]
-            self._rows.drop(TABLE, rowkeys.join("open", *e, str(old)))
-        parts[m.part] = (at, names, ids)
-        if len(parts) < m.parts:
-            self._rows.put(TABLE, rowkeys.join("open", *e, str(m.part)), msgspec.msgpack.encode(parts[m.part]))
-            return None
-        del self._open[e]
-        for i in parts:
-            self._rows.drop(TABLE, rowkeys.join("open", *e, str(i)))
-        self._whole_at[e] = at
-        self._rows.put(TABLE, rowkeys.join("whole", *e), msgspec.msgpack.encode(at))
-        return [n for i in sorted(parts) for n in parts[i][1]], [x for i in sorted(parts) for x in parts[i][2]]
-
     def _edges(self, e: Entity, relation: str, others: Iterable[Entity], at: int | None = None) -> None:
         new = sorted(dict.fromkeys(others))
         key = (e, relation)
         if new == list(self._out.get(key, ())) or (at is not None and at < self._edges_at.get(key, -1)):
             return
+        if at is not None and relation in HELD:
+            self._former.lost(e, relation, [o for o in self._out.get(key, ()) if o not in new], at)
         self._set_edges(e, relation, new)
         row = rowkeys.join("edge", relation, *e)
         if new:
@@ -384,13 +367,12 @@ class Estate:
             self.brokers[rest[0]] = dict(states)
         elif kind == "ended":
             self._ended.load(Entity(*rest), value)
+        elif kind in ("former", "went"):
+            self._former.load(kind, rest, value)
         elif kind == "gone":
             self._gone[Entity(*rest)] = msgspec.msgpack.decode(value, type=int)
-        elif kind == "open":
-            part = msgspec.msgpack.decode(value, type=tuple[int, list[str], list[int]])
-            self._open.setdefault(Entity(*rest[:-1]), {})[int(rest[-1])] = part
-        elif kind == "whole":
-            self._whole_at[Entity(*rest)] = msgspec.msgpack.decode(value, type=int)
+        elif kind in ("open", "whole"):
+            self._parts.load(kind, rest, value)
 
 
 def _broker(cluster: str, i: int) -> Entity:

@@ -312,3 +312,58 @@ def test_a_reload_is_exact_now_and_after(seed: int, before: int, after: int) -> 
     assert picture(two) == picture(one)
     live = {k: v for k, v in one._rows.changed.items() if v is not None}
     assert {k: v for k, v in two._rows.changed.items() if v is not None} == live
+
+
+MINUTE = 60_000
+
+
+def gone(i: int) -> BrokerInfo:
+    return BrokerInfo(id=i, state="fenced")
+
+
+@pytest.mark.parametrize("readers_first", [True, False])
+def test_a_broker_that_goes_keeps_what_it_led_and_coordinated(estate: Estate, readers_first: bool) -> None:
+    one, group = ent("broker", "1"), ent("group", "g")
+    estate.observe_topology(topo(1, topics={"t": [(1, (1, 2))]}))
+    estate.observe_lag(lag(2, {"t": 1}, coordinator=1))
+    moved = [
+        lambda: estate.observe_topology(topo(3 + MINUTE, brokers=(gone(1), 2), topics={"t": [(2, (1, 2))]})),
+        lambda: estate.observe_lag(lag(2 + MINUTE, {"t": 2}, coordinator=2)),
+    ]
+    for tell in reversed(moved) if readers_first else moved:
+        tell()
+    for e in (estate, reloaded(estate)):
+        assert names(e.related(one, "led-groups")) == names(e.related(one, "coordinated")) == ["g"]
+        assert names(e.related(one, "led-topics")) == ["t"]
+        assert names(e.related(group, "leaders")) == ["1", "2"]
+        assert names(e.related(ent("broker", "2"), "led-groups")) == ["g"]
+        assert e.leader(C, "t", 0) == 2
+
+
+def test_what_moved_long_before_a_broker_went_is_not_its_own(estate: Estate) -> None:
+    estate.observe_topology(topo(1, topics={"t": [(1, (1, 2))]}))
+    estate.observe_topology(topo(2, topics={"t": [(2, (1, 2))]}))
+    for k in range(1, 6):
+        estate.observe_topology(topo(2 + k * MINUTE, topics={"t": [(2, (1, 2))]}))
+    estate.observe_topology(topo(2 + 6 * MINUTE, brokers=(gone(1), 2), topics={"t": [(2, (1, 2))]}))
+    assert names(estate.related(ent("broker", "1"), "led-topics")) == []
+
+
+def test_a_broker_that_is_back_keeps_them_for_a_quarter_of_an_hour(estate: Estate) -> None:
+    estate.observe_topology(topo(1, topics={"t": [(1, (1, 2))]}))
+    estate.observe_topology(topo(1 + MINUTE, brokers=(gone(1), 2), topics={"t": [(2, (1, 2))]}))
+    found = []
+    for k in range(2, 20):
+        estate.observe_topology(topo(1 + k * MINUTE, topics={"t": [(2, (1, 2))]}))
+        found.append(names(estate.related(ent("broker", "1"), "led-topics")))
+    assert found == [["t"]] * 16 + [[]] * 2
+    assert not any("former" in key or "went" in key for (_, key), v in estate._rows.changed.items() if v is not None)
+
+
+def test_a_deleted_group_is_nobodys_former_reader(estate: Estate) -> None:
+    estate.observe_topology(topo(1, topics={"t": [(1, (1, 2))]}))
+    estate.observe_lag(lag(2, {"t": 1}))
+    estate.observe_topology(topo(3, brokers=(gone(1), 2), topics={"t": [(2, (1, 2))]}))
+    estate.observe_lag(lag(4, {"t": 2}))
+    estate.observe_lag(lag(5, {}, state="Dead"))
+    assert names(estate.related(ent("broker", "1"), "led-groups")) == []

@@ -18,6 +18,7 @@ from kroute.diagnosis.paths import Walker
 from kroute.diagnosis.search import TIE, Search
 from kroute.diagnosis.strain import earns, strain
 from kroute.diagnosis.suspects import Suspects
+from kroute.diagnosis.together import together, weigh_down
 from kroute.diagnosis.unknown import unknown_candidates
 from kroute.signals.estate import Estate
 
@@ -37,9 +38,14 @@ def diagnose(catalogue: Catalogue, estate: Estate, evidence: Evidence) -> list[H
     suspects = Suspects(catalogue, estate, evidence, walker)
     candidates = list(suspects.weighed.values())
     strain(candidates, evidence, walker)
-    named = _worthy(candidates, evidence.units)
+    groups = together(candidates, evidence.units)
+    for group in groups:
+        weigh_down(group)
+    one_of_many = {c.key: None for group in groups for c in group}
+    named = _worthy([c for c in candidates if c.key not in one_of_many], evidence.units)
+    untold = [*suspects.untold(named), *(((), _loose(group, named)) for group in groups)]
     searches: list[Search] = []
-    for units, of_named, missing in _components(candidates, suspects.untold(named), len(evidence.units)):
+    for units, of_named, missing in _components(candidates, untold, len(evidence.units)):
         mine = of_named
         loose = [u for u in units if u not in named]
         if loose:
@@ -71,6 +77,11 @@ def _worthy(candidates: Iterable[Candidate], units: Sequence[Unit]) -> dict[int,
         if earns(c, units):
             out.update(dict.fromkeys(c.cover))
     return out
+
+
+def _loose(group: Iterable[Candidate], named: Mapping[int, None]) -> list[int]:
+    """Units of the group that nothing else explains: they hang together by their time."""
+    return sorted({u: None for c in group for u in c.cover if u not in named})
 
 
 Part = tuple[list[int], list[Candidate], tuple[str, ...]]

@@ -71,6 +71,7 @@ class Compiled(NamedTuple):
     """It is considered only while one of these was seen."""
     at_root: bool
     """True when all that is required is seen at the root itself."""
+    lasts_ms: int
     strains: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
     """(steps from the root, kinds of entities at their end; empty: all)."""
 
@@ -212,9 +213,9 @@ def _compile(cause: Cause, problems: _Problems) -> Compiled:
             say(".platforms", f"unknown platform {word!r}; kafka or automq")
     if not cause.expects and cause.id != UNKNOWN:
         say(".expects", "expects no symptom, so it can never be found")
-    prior = 0.5
+    prior, lasts_s = 0.5, 1.0
     try:
-        prior = occupancy(cause.prior.rate, cause.prior.lasts)
+        prior, lasts_s = occupancy(cause.prior.rate, cause.prior.lasts), seconds(cause.prior.lasts)
     except ValueError as e:
         say(".prior", str(e))
 
@@ -252,6 +253,7 @@ def _compile(cause: Cause, problems: _Problems) -> Compiled:
         changes=each("changes", cause.changes, _change),
         required=required,
         at_root=bool(required) and all(not t.steps for t in required),
+        lasts_ms=int(lasts_s * 1000),
         strains=each("strains", cause.strains, _strain),
     )
 

@@ -130,6 +130,9 @@ class Cause(Struct, frozen=True, forbid_unknown_fields=True):
     strains: tuple[Strain, ...] = ()
     """What else may show stray symptoms while this lasts; it never buys the cause."""
     remedies: tuple[Remedy, ...] = ()
+    alone: bool = False
+    """It befalls its root for reasons of its own: where several roots show it from the same minute on, they likely have
+    something in common."""
     page: Literal["yes", "no-page"] = "yes"
     """``no-page``: a thing somebody meant; told, never paged while its bounds hold."""
     runbook_hint: str | None = None

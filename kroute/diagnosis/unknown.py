@@ -11,7 +11,7 @@ from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import Candidate
 from kroute.diagnosis.evidence import Unit
 from kroute.diagnosis.load import Compiled
-from kroute.diagnosis.paths import Walker
+from kroute.diagnosis.paths import INVERSES, Walker
 
 P = 0.3
 COMMON: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -21,6 +21,8 @@ COMMON: dict[str, tuple[tuple[str, ...], ...]] = {
     "broker": (("rack",),),
 }
 """Relations by which entities of a kind may share something smaller than their cluster."""
+TELLING = 0.5
+"""Share of what hangs on an entity that has to be in trouble for the entity to stand for it."""
 
 
 def unknown_candidates(
@@ -32,7 +34,7 @@ def unknown_candidates(
         own.setdefault(units[u].entity, []).append(u)
     entities = list(own)
     if len(entities) > 1:
-        own[_common(entities, walker)] = list(numbers)
+        own[common(entities, walker)] = list(numbers)
     out = []
     for root, mine in own.items():
         c = Candidate(compiled, root, static=compiled.log_prior, cover=dict.fromkeys(mine, P), missing=missing)
@@ -41,14 +43,25 @@ def unknown_candidates(
     return out
 
 
-def _common(entities: list[Entity], walker: Walker) -> Entity:
-    """The entity that all share by one relation (or that all others hang on), else their cluster."""
-    shared = dict.fromkeys(_near(entities[0], walker))
+def common(entities: list[Entity], walker: Walker) -> Entity:
+    """The smallest entity that all share by one relation, or that all others hang on; else their cluster.
+
+    What many others share that are well, or of which all share several alike (every broker), says nothing.
+    """
+    first = _near(entities[0], walker)
     for e in entities[1:]:
-        if not shared:
+        if not first:
             break
         near = _near(e, walker)
-        shared = {o: None for o in shared if o in near}
+        first = {o: steps for o, steps in first.items() if o in near}
+    per_kind: dict[str, int] = {}
+    for o in first:
+        per_kind[o.kind] = per_kind.get(o.kind, 0) + 1
+    shared = [
+        o
+        for o, steps in first.items()
+        if o in entities or (per_kind[o.kind] == 1 and len(entities) >= TELLING * _alike(o, steps, entities[0], walker))
+    ]
     if shared:
         order = ("group", "connector", "topic", "system", "connect-worker", "broker", "rack")
         return min(shared, key=lambda e: (order.index(e.kind) if e.kind in order else 99, e))
@@ -56,8 +69,14 @@ def _common(entities: list[Entity], walker: Walker) -> Entity:
     return Entity("cluster", cluster, cluster)
 
 
-def _near(e: Entity, walker: Walker) -> dict[Entity, None]:
-    near: dict[Entity, None] = {e: None}
+def _alike(o: Entity, steps: tuple[str, ...], e: Entity, walker: Walker) -> int:
+    """How many entities of the kind of ``e`` hang on ``o`` as ``e`` does."""
+    return len(walker.walk(o, tuple(INVERSES[s] for s in reversed(steps)), e.kind)) if steps else 0
+
+
+def _near(e: Entity, walker: Walker) -> dict[Entity, tuple[str, ...]]:
+    near: dict[Entity, tuple[str, ...]] = {e: ()}
     for steps in COMMON.get(e.kind, ()):
-        near.update(dict.fromkeys(walker.walk(e, steps)))
+        for o in walker.walk(e, steps):
+            near.setdefault(o, steps)
     return near

@@ -11,7 +11,8 @@ I5  root clear: recovering; what remains stays its own while it shrinks, and is 
 I6  resolved: symptoms clear **and** impact fine, for ``hold``; signals that stop never resolve
 I7  symptoms that come back before that are the same firing period, with a flap count
 I8  the same cause and root within ``hold`` after resolving reopen the incident
-I9  a breached objective that no incident accounts for is one, of unknown cause
+I9  a breached objective that no incident accounts for is one, of unknown cause; those of a cluster that follow on each
+    other are one
 I11 a symptom that comes late amends the incident whose cause expects it, open or lately resolved: told, nobody is paged
 I10 nothing opens while ``may_open`` is false (after a start or a gap in time), it settles
 """
@@ -22,15 +23,18 @@ import hashlib
 import math
 from collections.abc import Iterable
 
+from msgspec import structs
+
 from kroute.contracts.common import Entity
 from kroute.diagnosis.evidence import earlier
 from kroute.diagnosis.load import Catalogue
 from kroute.diagnosis.model import UNKNOWN, Hypothesis
 from kroute.diagnosis.paths import Walker
+from kroute.diagnosis.unknown import common
 from kroute.incidents.matching import match, weight
 from kroute.incidents.model import Evidence, Incident
 from kroute.incidents.store import Store
-from kroute.incidents.timing import CONFIDENT, ORPHAN_MS, REVISE_NATS, SEVERAL, SURE, Timing
+from kroute.incidents.timing import CONFIDENT, ORPHAN_MS, ORPHANS_APART_MS, REVISE_NATS, SEVERAL, SURE, Timing
 from kroute.signals.board import Board
 from kroute.signals.estate import Estate
 from kroute.signals.model import Rows, Symptom
@@ -83,7 +87,7 @@ class Lifecycle:
             inc.why = "a symptom of it was told late" if inc.amended else None
             inc.amended = False
         walker = Walker(self._estate)
-        hypotheses = hypotheses + self._orphans(now_ms, hypotheses, walker)
+        hypotheses = self._with_orphans(now_ms, hypotheses, walker)
         live = self.live()
         matches = match(hypotheses, live)
         self._older_first(hypotheses, matches.of, live)
@@ -131,7 +135,9 @@ class Lifecycle:
 
     # -- from hypotheses to incidents ------------------------------------------------------------------------
 
-    def _orphans(self, now_ms: int, hypotheses: list[Hypothesis], walker: Walker) -> list[Hypothesis]:
+    def _with_orphans(self, now_ms: int, hypotheses: list[Hypothesis], walker: Walker) -> list[Hypothesis]:
+        """I9: breached objectives that nothing accounts for go to the trouble of unknown cause of their cluster at their time,
+        or are one."""
         accounted: dict[Entity, None] = {}
         for inc in self.live().values():
             if inc.cause != UNKNOWN:
@@ -140,12 +146,36 @@ class Lifecycle:
             accounted.update(dict.fromkeys(e for e, _ in h.explains))
             for steps in self._catalogue.by_id[h.cause].impact:
                 accounted.update(dict.fromkeys(walker.walk(h.root, steps)))
-        out = []
-        for key in sorted(self._board.active):
-            s = self._board.active[key]
-            if s.kind == IMPACT[0] and s.entity not in accounted and now_ms - s.since_ms >= ORPHAN_MS:
-                out.append(Hypothesis(cause=UNKNOWN, root=s.entity, confidence=0.5, score=0.0, explains=((s.entity, s.kind),)))
+        alone = [s for s in self._board.active.values() if s.kind == IMPACT[0] and s.entity not in accounted]
+        parts: dict[str, list[list[Symptom]]] = {}
+        for s in sorted(alone, key=lambda s: (s.since_ms, s.entity)):
+            if now_ms - s.since_ms < ORPHAN_MS:
+                continue
+            of_cluster = parts.setdefault(s.entity.cluster, [])
+            if of_cluster and s.since_ms - of_cluster[-1][-1].since_ms <= ORPHANS_APART_MS:
+                of_cluster[-1].append(s)
+            else:
+                of_cluster.append([s])
+        out = list(hypotheses)
+        for cluster in sorted(parts):
+            for part in parts[cluster]:
+                explains = {(s.entity, s.kind) for s in part}
+                at = next((n for n, h in enumerate(out) if self._same_time(h, cluster, part)), None)
+                if at is not None:
+                    out[at] = structs.replace(out[at], explains=tuple(sorted({*out[at].explains, *explains})))
+                    continue
+                root = common([s.entity for s in part], walker) if len(part) > 1 else part[0].entity
+                told = tuple(sorted(explains))
+                out.append(Hypothesis(cause=UNKNOWN, root=root, confidence=0.5, score=0.0, explains=told))
         return out
+
+    def _same_time(self, h: Hypothesis, cluster: str, orphans: list[Symptom]) -> bool:
+        """True for a trouble of unknown cause all over the cluster that began about when these objectives were breached."""
+        if (h.cause, h.root.kind, h.root.cluster) != (UNKNOWN, "cluster", cluster):
+            return False
+        began = [s.since_ms for s in self._symptoms(h)]
+        first, last = orphans[0].since_ms - ORPHANS_APART_MS, orphans[-1].since_ms + ORPHANS_APART_MS
+        return any(first <= t <= last for t in began)
 
     def _older_first(self, hypotheses: list[Hypothesis], of: dict[int, str], live: dict[str, Incident]) -> None:
         """Where two incidents that were told turn out to be one, the older id stays (I4)."""

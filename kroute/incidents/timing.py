@@ -27,3 +27,6 @@ REVISE_NATS = 2.0
 """A cause moves only when another explains better by this much."""
 ORPHAN_MS = 120_000
 """A breached objective that no incident accounts for becomes one after this time."""
+ORPHANS_APART_MS = 600_000
+"""Breached objectives that no incident accounts for are one trouble while each follows the last within this time: they
+differ in what they allow."""

@@ -66,6 +66,8 @@ class Candidate:
     """When it began (ms), by the symptoms that define it."""
     over: bool = False
     """True when nothing that defines it is active any more, save in the episode."""
+    ended: int = 0
+    """When what defines it was last seen (ms), where it is over."""
 
     @property
     def key(self) -> Key:
@@ -90,6 +92,8 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
         return None
     out = Candidate(c, root)
     out.over = bool(defining) and not any(evidence.board.of(e).get(t.kind) for t, hits in defining for e, _ in hits)
+    if out.over:
+        out.ended = max(s.last_ms for _, hits in defining for _, s in hits)
     onset = out.onset = _onset(seen, root, evidence)
     terms = [c.log_prior]
     healthy: dict[tuple[Entity, str], tuple[float, Term]] = {}

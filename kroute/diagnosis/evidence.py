@@ -6,6 +6,7 @@ are numbered in the order of (entity, family), so a smaller number sorts first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -29,6 +30,10 @@ EXPECTED = {"rebalance": ("deploy", "scale", "config", "maintenance")}
 """Family of symptoms → kinds of declared changes that bring them when all goes well: members go and come."""
 EXPECTED_LEAK = 0.5
 OPEN_ENDED_MS = 60_000
+RARE, STAYS_MS, STAYS_NATS = 0.0005, 600_000, 4.0
+"""D13: a symptom that is there by chance this rarely is so by another 4 nats less after 10 minutes: noise does not stay."""
+EVENTS = frozenset({"position"})
+"""Families of what happened once and is told for a while: that they stay says nothing."""
 AFTERMATH_MS = 120_000
 """Rules look back over some polls, so what a change brought is seen for a while after it."""
 
@@ -93,7 +98,8 @@ class Evidence:
             for family, of_family, leak in shape:
                 usual = family in EXPECTED and self._expected(e, EXPECTED[family])
                 numbers[family] = len(self.units)
-                self.units.append(Unit(e, of_family, EXPECTED_LEAK if usual else leak))
+                stayed = 0 if family in EVENTS else max(symptoms[k].last_ms - symptoms[k].since_ms for k in of_family)
+                self.units.append(Unit(e, of_family, EXPECTED_LEAK if usual else _aged(leak, stayed)))
             self.shown[e] = Shown(symptoms, numbers)
         self.active_kinds = kinds_seen
         self._contradicting: dict[str, tuple[Term, ...]] = {}
@@ -178,6 +184,13 @@ class Evidence:
 def earlier(s: Symptom, since_ms: int) -> Symptom:
     """The symptom with the begin of its episode: one that went and came back has not begun anew."""
     return s if since_ms >= s.since_ms else msgspec.structs.replace(s, since_ms=since_ms)
+
+
+def _aged(leak: float, stayed_ms: int) -> float:
+    """D13: what chance leaves of a symptom that chance rarely shows, the longer it stays."""
+    if leak > RARE:
+        return leak
+    return leak * math.exp(-STAYS_NATS * min(max(stayed_ms, 0), STAYS_MS) / STAYS_MS)
 
 
 def _families(kinds: tuple[str, ...]) -> list[tuple[str, tuple[str, ...], float]]:

@@ -7,8 +7,8 @@ D10 a cause that earns its keep by what it lists covers other symptoms at the en
     too) where they are of the sort that load and waiting pass on (``PASSED_ON``), the surer the more of their like at
     the end of the path show it; that never buys the cause, and a cause of its own, told by what is not passed on, still
     beats it
-D11 when what defines a cause is over, what its backlog makes of the brokers it is read from, of who reads it and of
-    probes is its aftermath
+D11 when what defines a cause is over, what its backlog makes from then on of the brokers it is read from, of who reads it
+    and of probes is its aftermath
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import fsum
 
 from kroute.contracts.common import Entity
-from kroute.diagnosis.candidate import Candidate, timely
+from kroute.diagnosis.candidate import OLDER_MS, Candidate, timely
 from kroute.diagnosis.evidence import FAMILY, Evidence, Unit
 from kroute.diagnosis.paths import Walker
 
@@ -31,8 +31,8 @@ PASSED_ON = frozenset({
 })  # fmt: skip
 """Families of symptoms that one overloaded or waiting part makes in its neighbours. What names its own cause (a failed task,
 a jump of offsets, a throttle, a denial, an open transaction) is not passed on."""
-
-
+OWN = frozenset({"storage"})
+"""Of these, what is inside one part: who waits for it does not get it too."""
 MOST_COUNTED = 200
 """Of more at the end of a path the share in the whole cluster is taken."""
 NAMES_ITSELF = frozenset({"partition-stuck"})
@@ -51,12 +51,15 @@ def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) 
         if not (c.compiled.strains or c.over) or not earns(c, evidence.units):
             continue
         shares: dict[tuple[Steps, str, str], float] = {}
-        for e, steps in _at(c, evidence, walker):
+        for e, steps, after in _at(c, evidence, walker):
             shown = evidence.shown[e]
             for kind in sorted(shown.symptoms):
-                if FAMILY[kind] not in PASSED_ON or kind in NAMES_ITSELF:
+                family, s = FAMILY[kind], shown.symptoms[kind]
+                if family not in PASSED_ON or kind in NAMES_ITSELF or (family in OWN and e != c.root):
                     continue
-                p = LIKELY * timely(shown.symptoms[kind], e, c.root, c.onset)
+                if after and s.since_ms < c.ended - OLDER_MS:
+                    continue
+                p = LIKELY * timely(s, e, c.root, c.onset)
                 if not p:
                     continue
                 key = (steps, e.kind, kind)
@@ -83,11 +86,13 @@ def _share(root: Entity, steps: Steps, kind: str, symptom: str, evidence: Eviden
     return (active + 1) / (active + well + 1)
 
 
-def _at(c: Candidate, evidence: Evidence, walker: Walker) -> Iterator[tuple[Entity, Steps]]:
-    """Entities with symptoms at the ends of the paths, each once, in order of the paths, and the path."""
+def _at(c: Candidate, evidence: Evidence, walker: Walker) -> Iterator[tuple[Entity, Steps, bool]]:
+    """Entities with symptoms at the ends of the paths, each once, in order of the paths; the path, and whether it is one of
+    the aftermath."""
     seen: dict[Entity, None] = {}
-    paths = [*c.compiled.strains, *(_aftermath(c) if c.over else ())]
-    for steps, kinds in paths:
+    strains = [(steps, kinds, False) for steps, kinds in c.compiled.strains]
+    after = [(steps, kinds, True) for steps, kinds in _aftermath(c)] if c.over else []
+    for steps, kinds, late in (*strains, *after):
         if steps and steps[-1] == "members" and not kinds:
             ends = [e for e in evidence.shown if e.cluster == c.root.cluster]
         else:
@@ -95,7 +100,7 @@ def _at(c: Candidate, evidence: Evidence, walker: Walker) -> Iterator[tuple[Enti
         for e in ends:
             if e not in seen:
                 seen[e] = None
-                yield e, steps
+                yield e, steps, late
 
 
 def _aftermath(c: Candidate) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:

@@ -12,7 +12,7 @@ I6  resolved: symptoms clear **and** impact fine, for ``hold``; signals that sto
 I7  symptoms that come back before that are the same firing period, with a flap count
 I8  the same cause and root within ``hold`` after resolving reopen the incident
 I9  a breached objective that no incident accounts for is one, of unknown cause; those of a cluster that follow on each
-    other are one
+    other are one, and what accounts for them later takes them over
 I11 a symptom that comes late amends the incident whose cause expects it, open or lately resolved: told, nobody is paged
 I10 nothing opens while ``may_open`` is false (after a start or a gap in time), it settles
 """
@@ -87,9 +87,10 @@ class Lifecycle:
             inc.why = "a symptom of it was told late" if inc.amended else None
             inc.amended = False
         walker = Walker(self._estate)
-        hypotheses = self._with_orphans(now_ms, hypotheses, walker)
+        accounts = [self._accounts(h, walker) for h in hypotheses]
+        hypotheses = self._with_orphans(now_ms, hypotheses, accounts, walker)
         live = self.live()
-        matches = match(hypotheses, live)
+        matches = match(hypotheses, live, accounts)
         self._older_first(hypotheses, matches.of, live)
         explained_by: dict[tuple[Entity, str], str] = {}
         for n, h in enumerate(hypotheses):
@@ -100,6 +101,8 @@ class Lifecycle:
             self._take_evidence(inc, h, now_ms)
             for s in h.explains:
                 explained_by.setdefault(s, inc.id)
+            for e in accounts[n] if n < len(accounts) and h.cause != UNKNOWN else ():
+                explained_by.setdefault((e, IMPACT[0]), inc.id)
         for inc in self.live().values():
             self._settle_evidence(inc, explained_by, now_ms)
             inc.affected = self._affected(inc, walker)
@@ -135,17 +138,24 @@ class Lifecycle:
 
     # -- from hypotheses to incidents ------------------------------------------------------------------------
 
-    def _with_orphans(self, now_ms: int, hypotheses: list[Hypothesis], walker: Walker) -> list[Hypothesis]:
+    def _accounts(self, h: Hypothesis, walker: Walker) -> dict[Entity, None]:
+        """Whose breached objectives it accounts for: of who shows it, and of who is on its impact paths."""
+        out = dict.fromkeys(e for e, _ in h.explains)
+        for steps in self._catalogue.by_id[h.cause].impact:
+            out.update(dict.fromkeys(walker.walk(h.root, steps)))
+        return out
+
+    def _with_orphans(
+        self, now_ms: int, hypotheses: list[Hypothesis], accounts: list[dict[Entity, None]], walker: Walker
+    ) -> list[Hypothesis]:
         """I9: breached objectives that nothing accounts for go to the trouble of unknown cause of their cluster at their time,
         or are one."""
         accounted: dict[Entity, None] = {}
         for inc in self.live().values():
             if inc.cause != UNKNOWN:
                 accounted.update(dict.fromkeys(inc.affected))
-        for h in hypotheses:
-            accounted.update(dict.fromkeys(e for e, _ in h.explains))
-            for steps in self._catalogue.by_id[h.cause].impact:
-                accounted.update(dict.fromkeys(walker.walk(h.root, steps)))
+        for mine in accounts:
+            accounted.update(mine)
         alone = [s for s in self._board.active.values() if s.kind == IMPACT[0] and s.entity not in accounted]
         parts: dict[str, list[list[Symptom]]] = {}
         for s in sorted(alone, key=lambda s: (s.since_ms, s.entity)):
@@ -226,7 +236,8 @@ class Lifecycle:
         """I3: keep, prepare to move, or move the cause."""
         if (inc.cause, inc.root) == (h.cause, h.root):
             inc.pending = None
-            self._adopt(inc, h)
+            if inc.phase != "recovering" or inc.released or h.confidence >= inc.confidence:
+                self._adopt(inc, h)
             return
         if inc.phase == "settling":
             self._adopt(inc, h)

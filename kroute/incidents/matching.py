@@ -1,18 +1,18 @@
 """Which hypothesis continues which incident: by the weight of the symptoms they share.
 
 Rules: same cause and root continue each other; else at least 0.3 of the lighter one's weight must be shared; most
-shared weight first, ties to the oldest; each matches once.
+shared weight first, ties to the oldest; each matches once. What was only suffered goes on as what accounts for it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import fsum
 from typing import NamedTuple
 
 from kroute.contracts.common import Entity
-from kroute.diagnosis.model import Hypothesis
+from kroute.diagnosis.model import UNKNOWN, Hypothesis
 from kroute.incidents.model import Incident
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
@@ -32,8 +32,8 @@ def weight(kind: str) -> float:
     return 0.1 if row.family == IMPACT_FAMILY else -math.log(row.leak)
 
 
-def match(hypotheses: list[Hypothesis], live: Mapping[str, Incident]) -> Matches:
-    """Match greedily; deterministic."""
+def match(hypotheses: list[Hypothesis], live: Mapping[str, Incident], accounts: Sequence[Mapping[Entity, None]] = ()) -> Matches:
+    """Match greedily; deterministic. ``accounts``: by hypothesis, whose breached objectives it accounts for."""
     holders: dict[tuple[Entity, str], list[str]] = {}
     same_as: dict[tuple[str, Entity], list[str]] = {}
     for i in sorted(live):
@@ -41,6 +41,7 @@ def match(hypotheses: list[Hypothesis], live: Mapping[str, Incident]) -> Matches
         for s in live[i].evidence:
             holders.setdefault(s, []).append(i)
     total = {i: _total(live[i].evidence) for i in sorted(live)}
+    suffers = {i: [e for e, _ in live[i].evidence] for i in total if live[i].cause == UNKNOWN and _only_impact(live[i])}
     pairs: list[tuple[int, float, int, str, int]] = []
     shared: dict[int, list[str]] = {}
     for n, h in enumerate(hypotheses):
@@ -56,6 +57,8 @@ def match(hypotheses: list[Hypothesis], live: Mapping[str, Incident]) -> Matches
                 pairs.append((0 if same else 1, -overlap, inc.started_ms, i, n))
         shared[n] = sorted(weights, key=lambda i: (-fsum(weights[i]), i))
         pairs.extend((0, 0.0, live[i].started_ms, i, n) for i in same_as.get((h.cause, h.root), ()) if i not in weights)
+        mine = accounts[n] if n < len(accounts) else {}
+        pairs.extend((2, 0.0, live[i].started_ms, i, n) for i, es in suffers.items() if all(e in mine for e in es))
     of: dict[int, str] = {}
     taken: dict[str, None] = {}
     for _, _, _, i, n in sorted(pairs):
@@ -63,6 +66,10 @@ def match(hypotheses: list[Hypothesis], live: Mapping[str, Incident]) -> Matches
             of[n] = i
             taken[i] = None
     return Matches(of, shared)
+
+
+def _only_impact(inc: Incident) -> bool:
+    return all(BY_KIND[kind].family == IMPACT_FAMILY for _, kind in inc.evidence)
 
 
 def _total(symptoms: Iterable[tuple[Entity, str]]) -> float:

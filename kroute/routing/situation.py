@@ -12,7 +12,7 @@ from kroute.routing.controls import Stamped, Subject, silences_incident, silence
 from kroute.routing.impact import Felt
 from kroute.routing.policy import InForce
 from kroute.routing.times import rfc3339
-from kroute.routing.urgency import AVAILABILITY_SYMPTOMS, COST_CAUSES, DECLARED_KINDS, Situation
+from kroute.routing.urgency import AVAILABILITY_SYMPTOMS, CLUSTER_WIDE, COST_CAUSES, DECLARED_KINDS, Situation
 from kroute.signals.changes import Changes, end_ms
 
 
@@ -74,7 +74,7 @@ def situation(incident: Incident, cause: Cause, felt: Felt, changes: Changes, po
 
 
 def _threatens(kind: str, incident: Incident) -> bool:
-    return kind in AVAILABILITY_SYMPTOMS or (kind == "object-store-failing" and incident.root.kind == "cluster")
+    return kind in AVAILABILITY_SYMPTOMS or (kind in CLUSTER_WIDE and incident.root.kind == "cluster")
 
 
 def _holds(c: Change, cause: Cause, incident: Incident, felt: Felt, threatened: bool) -> bool:

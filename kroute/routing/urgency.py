@@ -17,7 +17,9 @@ DECLARED_KINDS = ("drill", "offset-reset", "reassignment", "replay", "restart")
 AVAILABILITY_SYMPTOMS = frozenset({
     "offline-partitions", "under-min-isr", "quorum-lagging", "controller-missing", "disk-full", "log-dir-offline",
 })  # fmt: skip
-"""Shared availability threatened. A failing object store counts where it fails for the whole cluster."""
+"""Shared availability threatened."""
+CLUSTER_WIDE = frozenset({"object-store-failing", "probe-failing"})
+"""As much where they fail for the whole cluster: who cannot write has no lag that would tell."""
 
 
 REASONS = (*NAMED_ONLY, "at-risk", "cost", "no-objective-at-risk", "informed")

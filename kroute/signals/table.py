@@ -73,7 +73,7 @@ KINDS: tuple[K, ...] = (
     K("throttled", "principal", METRICS, "throttle", 0.0005, 0.05, "M41", ("throttle_ms",), "quota throttling"),
     K("authorization-failing", "principal", METRICS, "authorization", 0.0003, 0.10, "M42", ("authorization_failure_rate",), "requests denied"),
     K("authentication-failing", "principal", METRICS, "authentication", 0.0003, 0.10, "M43", ("request_error_rate", "connection_creation_rate"), "authentication fails"),
-    K("probe-failing", "rack", METRICS, "probe", 0.0002, 0.10, "M44", ("probe_failure_rate",), "end-to-end probe of the rack fails"),
+    K("probe-failing", "rack", METRICS, "probe", 0.0001, 0.10, "M44", ("probe_failure_rate",), "end-to-end probe of the rack fails"),
     K("probe-slow", "rack", METRICS, "probe", 0.001, 0.15, "M45", ("probe_produce_ms", "probe_consume_ms"), "end-to-end probe of the rack slow"),
     K("cross-zone-high", "group", METRICS, "cross-zone", 0.005, 0.15, "M46", ("cross_zone_bytes_rate",), "bytes across zones well above usual"),
     K("produce-retries", "topic", METRICS, "retries", 0.0005, 0.15, "M47", ("request_rate", "request_error_rate", "messages_in_rate"), "produce requests and errors up, records flat"),

@@ -27,7 +27,10 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "no available connection", "throttl", "too many requests", "status code 429", "http 429", "quota exceeded",
         "status code 50", "http 50", "status=50", "internal server error", "bad gateway", "es_rejected_execution",
         "slow down", "slowdown", "sqltransientconnection", "could not connect", "failed to connect", "too many connections",
-        "retry time exceeded", "cluster_block_exception", "no space left",
+        "retry time exceeded", "cluster_block_exception", "no space left", " refused", "econnrefused",
+        "java.net.connectexception", "socketexception", "communications link failure", "connection attempt failed",
+        "nonodeavailable", "mongosocket",
+        "server selection", "host is down", "network is down", "not reachable", "recovery mode", "shutting down",
     )),
 )  # fmt: skip
 """Kind → words that name it, lower case. What speaks of the connector itself comes before what speaks of the system."""

@@ -212,6 +212,6 @@ def _rise(v: View, bad: Bools, frozen_since: int) -> int:
     if not bad.any():
         return v.t
     sums: list[int] = v.lag[:, bad].sum(axis=1).tolist()
-    low = min(sums)
-    at = max(i for i, w in enumerate(sums) if w <= low)
+    level = min(sums) + (sums[-1] - min(sums)) // 10  # the lowest itself may lie far back: the lag of the healthy is noise
+    at = max(i for i, w in enumerate(sums) if w <= level)
     return min(v.polls[at].t, frozen_since)

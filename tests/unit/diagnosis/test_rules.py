@@ -8,6 +8,7 @@ import pytest
 
 from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.infer import diagnose
+from kroute.diagnosis.model import Hypothesis
 from kroute.signals.model import Symptom
 from tests.unit.diagnosis.world import T0, World, entity
 
@@ -74,17 +75,16 @@ def test_a_global_cause_explains_nothing_outside_its_paths() -> None:
 
 
 def test_d2_an_expected_symptom_observed_healthy_counts_against() -> None:
-    w = World()
-    w.sink("x")
-    w.see("connector/c/x", "put-latency-high")
-    unseen = w.diagnose()
-    w.well("group/connect-x", "lag")
-    w.now += 600_000
-    w.see("connector/c/x", "put-latency-high", since=T0 - 60_000)
-    w.well("group/connect-x", "lag")
-    healthy = w.diagnose()
-    assert [h.cause for h in healthy] in ([], ["sink-throttled"])
-    assert not healthy or not unseen or healthy[0].score < unseen[0].score
+    def diagnosed(healthy: bool) -> list[Hypothesis]:
+        w = World()
+        w.sink("x")
+        w.see("connector/c/x", "put-latency-high", since=T0 - 660_000)
+        if healthy:
+            w.well("group/connect-x", "lag")
+        return [h for h in w.diagnose() if h.cause == "sink-throttled"]
+
+    (unseen,) = diagnosed(healthy=False)
+    assert all(h.score < unseen.score for h in diagnosed(healthy=True))
 
 
 def test_d3_before_onset_plus_within_a_symptom_is_not_observed_yet() -> None:
@@ -274,3 +274,43 @@ def test_a_deployment_of_the_service_counts_for_its_group() -> None:
     assert w.causes() == [("rebalance-storm", "group/a")]
     w.declare("deploy", "service/shop")
     assert w.causes() == [("bad-deployment", "group/a")]
+
+
+def test_d12_groups_that_fall_behind_together_are_one_trouble_of_unknown_cause() -> None:
+    w = World()
+    for n in "abcd":
+        w.group(n, topic=f"t-{n}", leaders=(ord(n) % 3, 9), coordinator=ord(n) % 3)
+        w.see(f"group/{n}", "lag-growing", "commits-slow", since=T0 - 100_000 + 20_000 * "abcd".index(n))
+    w.group("well", topic="other", leaders=(9,))
+    for n in "stuvw":
+        w.group(f"well-{n}", topic="other", leaders=(9,))
+        w.well(f"group/well-{n}", "lag")
+    assert w.causes() == [("unknown", "cluster/prod")]
+
+
+def test_d12_groups_that_fall_behind_at_different_times_are_slow_each_for_itself() -> None:
+    w = World()
+    for k, n in enumerate("abcd"):
+        w.group(n, topic=f"t-{n}", leaders=(k,), coordinator=k)
+        w.see(f"group/{n}", "lag-growing", "commits-slow", since=T0 - 100_000 - 400_000 * k)
+    assert w.causes() == [("slow-consumer", f"group/{n}") for n in "abcd"]
+
+
+def test_d12_what_all_of_them_hang_on_and_few_others_do_is_the_root() -> None:
+    w = World()
+    for n in "abc":
+        w.group(n, topic=f"t-{n}", leaders=(7,), coordinator=ord(n) % 3)
+        w.see(f"group/{n}", "lag-growing", "commits-slow", since=T0 - 100_000)
+    w.group("well", topic="other", leaders=(8,))
+    assert w.causes() == [("unknown", "broker/7")]
+
+
+def test_d13_what_chance_rarely_shows_is_less_and_less_chance_as_it_stays() -> None:
+    def causes(minutes: int) -> list[tuple[str, str]]:
+        w = World()
+        w.link("broker/1", "rack", "rack/a")
+        w.see("rack/a", "probe-failing", "probe-slow", since=T0 - 60_000 * minutes, detail={"apart": "yes"})
+        return w.causes()
+
+    assert causes(1) == []
+    assert causes(10) == [("network-rack", "rack/a")]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.infer import diagnose
+from kroute.diagnosis.paths import Walker
+from kroute.diagnosis.strain import strain
+from kroute.diagnosis.suspects import Suspects
 from kroute.signals.model import Symptom
 from tests.unit.diagnosis.town import Town
 from tests.unit.diagnosis.world import T0, World, entity
@@ -90,3 +93,31 @@ def test_one_group_is_no_pattern_of_its_coordinator() -> None:
     w = Town()
     w.ill("group/g1", "commits-stopped", "rebalancing", "lag-growing")
     assert "coordinator-trouble" not in [c for c, _ in w.causes()]
+
+
+def test_who_is_alone_with_it_among_many_alike_is_less_likely_strained() -> None:
+    """Of two ways to explain a stray, the trouble that many neighbours show is surer than the one that one of many shows."""
+
+    def cover(ill: int) -> float:
+        w = World()
+        for n in range(10):
+            w.group(f"g{n}", topic=f"t{n}")
+            w.well(f"group/g{n}", "lag")
+        for n in range(ill):
+            w.see(f"group/g{n}", "reading-remote")
+        w.see("broker/1", "handler-idle-low", "request-queue-high", "latency-high")
+        evidence = Evidence(w.board, w.estate, {}, w.changes, w.now)
+        walker = Walker(w.estate)
+        suspects = Suspects(w.catalogue, w.estate, evidence, walker)
+        strain(suspects.weighed.values(), evidence, walker)
+        mine = suspects.weighed["broker-saturation", entity("broker/1")].cover
+        return mine[evidence.shown[entity("group/g0")].units["locality"]]
+
+    assert cover(1) < cover(4) < cover(10) <= 0.9
+
+
+def test_of_another_brokers_own_disk_nothing_is_strain() -> None:
+    w = Town()
+    troubled(w)
+    w.ill("broker/2", "local-time-high", "flush-slow", "latency-high", "request-queue-high", ago=120_000)
+    assert ("broker-storage-pressure", "broker/2") in w.found()

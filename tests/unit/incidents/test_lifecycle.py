@@ -185,6 +185,37 @@ def test_i9_a_breached_objective_that_nothing_explains_is_an_incident_of_unknown
     assert story.told == [("opened", "unknown", "group/a")]
 
 
+def test_i9_objectives_breached_one_after_another_are_one_incident(story: Story) -> None:
+    for k, name in enumerate("abc"):
+        story.group(name, topic=f"t-{name}", leaders=(k, 5), coordinator=k)
+        story.see(f"group/{name}", "objective-breached", since=story.now - 200_000 + 60_000 * k)
+    story.run(120)
+    assert story.told == [("opened", "unknown", "broker/5")]  # which they all read from, and nobody else
+
+
+def test_i9_what_accounts_for_a_breach_later_takes_it_over(story: Story) -> None:
+    story.see("group/a", "objective-breached", since=story.now - 120_000)
+    story.run(70)
+    assert story.told == [("opened", "unknown", "group/a")]
+    story.say("group/a", "objective-breached", "lag-growing", "commits-slow")
+    story.run(60)
+    assert story.told[1:] == [("revised", "slow-consumer", "group/a")]
+    assert story.only.cause == "slow-consumer"
+
+
+def test_i5_while_it_recovers_its_cause_stays_as_sure_as_it_was(story: Story) -> None:
+    story.say("group/a", "lag-growing", "commits-slow", "member-lagging")
+    story.run(200)
+    sure = story.only.confidence
+    story.say("group/a", "catching-up")
+    seen = []
+    for _ in range(12):
+        story.run(5)
+        seen.append((story.only.phase, story.only.confidence))
+    assert seen[-1][0] == "recovering"
+    assert min(c for _, c in seen) >= sure
+
+
 def test_i10_nothing_opens_before_the_engine_may(story: Story) -> None:
     story.may_open = False
     story.say("group/a", "lag-growing", "commits-stopped", "group-empty", "objective-breached")

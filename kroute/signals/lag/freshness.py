@@ -50,7 +50,7 @@ def objective(v: View, fresh: list[Fresh], out: Verdict, carry: Carry) -> None:
         return Found(max(since, v.polls[0].t), worst.lag_s, why, {"topics": over[:32], "objective_s": worst.objective_s})
 
     out.say("objective-breached", breached, worst.ratio >= CLEARED, l16)
-    left = breach_in_s(v, worst)
+    left = breach_in_s(v, worst, "objective-at-risk" in out.was)
     near = left is not None and left < max(REACT_S, worst.objective_s) and worst.ratio >= 0.25
     at_risk = near and not breached and "objective-breached" not in out.found
 
@@ -66,10 +66,18 @@ def objective(v: View, fresh: list[Fresh], out: Verdict, carry: Carry) -> None:
         out.clear("objective-at-risk")
 
 
-def breach_in_s(v: View, worst: Fresh) -> float | None:
-    """Seconds until the objective is reached at this slope; None while freshness is not clearly getting worse."""
-    rs = [p.carry.ratio for p in v.polls[-4:-1]] + [worst.ratio]
-    if len(rs) < 4 or min(rs) < 0.0 or not all(a < b for a, b in itertools.pairwise(rs)):
+def breach_in_s(v: View, worst: Fresh, was: bool = False) -> float | None:
+    """Seconds until the objective is reached at this slope; None while freshness is not clearly getting worse.
+
+    Where a group commits in every other poll, polls of the same phase are compared. ``was``: it was at risk, and is so
+    until freshness stops getting worse.
+    """
+    step = v.tooth
+    ratios = [*(p.carry.ratio for p in v.polls[:-1]), worst.ratio]
+    rs = ratios[::-step][: 4 if step == 1 else 3][::-1]
+    if len(rs) < 3 or (step == 1 and len(rs) < 4) or min(rs) < 0.0:
         return None
-    slope = (rs[-1] - rs[0]) / max(0.001, v.seconds(3))
+    if not (all(a < b for a, b in itertools.pairwise(rs)) or (was and rs[0] < rs[-1])):
+        return None
+    slope = (rs[-1] - rs[0]) / max(0.001, v.seconds((len(rs) - 1) * step))
     return max(0.0, (1.0 - worst.ratio) / slope)

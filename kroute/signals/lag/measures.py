@@ -109,7 +109,7 @@ class LagMeasures:
             elif goal and "objective-at-risk" in active and v is not None:
                 f = Fresh(topic, lag[1], lag[2], goal)
                 worst = abs(f.ratio - g.ring.polls[-1].carry.ratio) < 1e-9
-                state, left = ("at-risk", breach_in_s(v, f)) if worst else ("fine", None)
+                state, left = ("at-risk", breach_in_s(v, f, was=True)) if worst else ("fine", None)
             out.append(Measure(topic, group.name, *lag, age, goal, "unknown" if stale else state, left))
         return tuple(out)
 

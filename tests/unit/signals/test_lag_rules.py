@@ -124,6 +124,14 @@ def test_l17_a_breach_is_foreseen() -> None:
     assert abs(m.breach_in_s - (600 - m.lag_s)) < 30
 
 
+def test_l17_a_group_that_commits_in_every_other_poll_does_not_flap() -> None:
+    b = simulate(Bench(Stated(objective=600)), 60, commit_s=60, speed=lambda t: 1e9 if t < 600 else 60)
+    risk, breach = b.first("objective-at-risk"), b.first("objective-breached")
+    assert risk is not None
+    assert breach is not None
+    assert all("objective-at-risk" in ks for _, ks in b.seen[risk:breach])
+
+
 def test_l12_a_group_that_is_not_stable_for_several_polls_is_rebalancing_until_it_is() -> None:
     b = Bench()
     for k in range(30):

@@ -108,7 +108,10 @@ class Ring:
         self.start: Ints = np.zeros(0, np.int64)
         self.leader: npt.NDArray[np.int32] = np.zeros(0, np.int32)
         self.high: Ints = np.zeros(0, np.int64)
-        """Highest commit that left the ring, where the group has since gone back below it; else 0."""
+        """Highest commit that left the ring, where the group has since gone back below it; else 0.
+
+        Never changed in place: another array than before says that its row is to be written.
+        """
         self.holes = False
         """True while something in the ring is not a plain offset."""
         self.backs = True
@@ -309,7 +312,8 @@ class Ring:
         self.stable[: n - 1, fell] = UNSEEN
         if self.gaps:
             self.gap[: n - 1, fell] = 0
-        self.high[fell] = 0
+        if np.count_nonzero(self.high[fell]):
+            self.high = np.where(fell, 0, self.high)
         self.holes = True
         return [p.slot for p in self.polls[: n - 1]]
 

@@ -158,12 +158,11 @@ class LagWindows(LagMeasures):
         high = ring.high
         poll = Poll(t, 0, m.state or "", -1 if m.group_epoch is None else m.group_epoch, members, src[:3], Carry())
         at, touched = ring.insert(where[0], where[1], poll, sample)
-        if newest:
-            aux = moved or ring.high is not high
-            if np.count_nonzero(sample.start != ring.start) or np.count_nonzero(sample.leader != ring.leader):
-                ring.start, ring.leader, aux = sample.start.copy(), sample.leader, True
-            if aux:
-                store.aux_row(self._rows, g)
+        aux = moved or ring.high is not high  # a late poll too may push out one that the group has gone back from
+        if newest and (np.count_nonzero(sample.start != ring.start) or np.count_nonzero(sample.leader != ring.leader)):
+            ring.start, ring.leader, aux = sample.start.copy(), sample.leader, True
+        if aux:
+            store.aux_row(self._rows, g)
         if m.interval_ms is None or not g.head.interval_ms:
             g.head.interval_ms = m.interval_ms or self._learnt(g)
         elif newest:

@@ -69,10 +69,8 @@ def messages(draw: st.DrawFn, least: int = 6, most: int = 40) -> list[ConsumerLa
     return out
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(messages(), st.integers(0, 39))
-def test_a_fresh_instance_fed_with_the_rows_goes_on_exactly_alike(ms: list[ConsumerLag], cut: int) -> None:
-    cut = min(cut, len(ms) - 1)
+def goes_on_alike(ms: list[ConsumerLag], cut: int) -> Bench:
+    """Recover from the rows after ``cut`` messages; from there on both instances say and store the same."""
     one = Bench(KNOWN)
     now = 0
     for m in ms[:cut]:
@@ -88,6 +86,30 @@ def test_a_fresh_instance_fed_with_the_rows_goes_on_exactly_alike(ms: list[Consu
         assert other.lag.of_topic(THE_TOPIC, now) == one.lag.of_topic(THE_TOPIC, now)
     assert other.reports == one.reports
     assert other.table == one.table
+    return other
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(messages(), st.integers(0, 39))
+def test_a_fresh_instance_fed_with_the_rows_goes_on_exactly_alike(ms: list[ConsumerLag], cut: int) -> None:
+    goes_on_alike(ms, min(cut, len(ms) - 1))
+
+
+def test_a_former_position_that_a_late_poll_pushes_out_is_stored() -> None:
+    """The poll of 160 s comes after that of 170 s, and with it leaves the one from which the group has gone back furthest."""
+    before = [poll(0, [495], [1000]), poll(10, [500], [1000]), poll(20, [490], [1000])]
+    since = [poll(t, [400 + t // 10], [1000]) for t in [*range(30, 160, 10), 170, 160, 180, 190]]
+    for cut in range(16, 20):
+        other = goes_on_alike(before + since, cut)
+        assert "went back by 81 records" in other.symptom("offset-rewound").why
+
+
+def test_a_former_position_in_a_topic_that_was_made_anew_is_forgotten_in_the_rows_too() -> None:
+    """No poll leaves with the one that shows it: that takes the place of one of the same step of time."""
+    ms = [poll(30 * k, [5000 if k < 2 else 3000 + k], [9000]) for k in range(20)]
+    ms += [poll(571, [0], [1])] + [poll(30 * k, [k - 19], [k]) for k in range(20, 30)]
+    for cut in range(18, 26):
+        goes_on_alike(ms, cut)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

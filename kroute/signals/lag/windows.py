@@ -227,7 +227,9 @@ class LagWindows(LagMeasures):
             newest = w.offer(t, interval, ring.ids[s], ends, stable, gaps)
             if newest or (w.touched and w.history.n and w.history.t[-1] >= t):
                 last = w.history.t[-1]
-                out = w.judge(last, self._known.data_age_objective_s(cluster, topic), left=self.cutovers.leaves(e))
+                known = self._known
+                goal, period = known.data_age_objective_s(cluster, topic), known.topic_period_s(cluster, topic)
+                out = w.judge(last, goal, period, left=self.cutovers.leaves(e))
                 src = ring.polls[at].src
                 active = tuple(_symptom(k, e, last, f, src, {"topic": topic}) for k, f in out.found.items())
                 self._board.report(LAG, e, last, interval, TOPIC_KINDS, active)

@@ -116,6 +116,7 @@ class Domain:
         elif isinstance(m, BrokerMetrics):
             self.estate.observe_metrics(m)
             self.metrics.observe(src, m, now_ms)
+            self.lag.observe_metrics(src, m)
         elif isinstance(m, ConnectorStatus):
             connector = Entity("connector", m.cluster, f"{m.connect}/{m.connector}")
             new = not self.estate.has(connector)

@@ -32,6 +32,10 @@ class DomainKnowledge:
         """Period of a batch consumer in seconds, where stated."""
         return self._ownership.schedule_period_s(cluster, group)
 
+    def topic_period_s(self, cluster: str, topic: str) -> float | None:
+        """Longest meant time between two records of a topic in seconds, where stated."""
+        return self._ownership.topic_period_s(cluster, topic)
+
     def links_from(self, cluster: str) -> tuple[Link, ...]:
         """Migration links that have this cluster as their source."""
         return self._ownership.links_from(cluster)

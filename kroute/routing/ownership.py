@@ -183,6 +183,11 @@ class OwnershipIndex:
         m = self.resolve("group", cluster, group)
         return _period_s(m.row.schedule) if m is not None else None
 
+    def topic_period_s(self, cluster: str, topic: str) -> float | None:
+        """Longest time from one record of a topic to the next that is meant: ``schedule`` of its row, spelt alike."""
+        m = self.resolve("topic", cluster, topic)
+        return _period_s(m.row.schedule) if m is not None else None
+
     def links_from(self, cluster: str) -> tuple[Link, ...]:
         """Migration links that have this cluster as their source."""
         return self._links.get(cluster, ())

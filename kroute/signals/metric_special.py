@@ -87,8 +87,9 @@ def _apart(kind: str, view: View, times: float) -> Finding | None:
 
 
 def dominates(view: View) -> Finding | None:
-    """M40: over half of bytes, requests or connections for two polls, and twice its own usual. Where that is not known
-    yet, twice the least that was seen before: who has always had most of the traffic is no trouble."""
+    """M40: over half of bytes, requests or connections for two polls, and twice what it would be had it grown from its own
+    usual as all the others did from theirs. Where the usual is not known yet, the least that was seen before stands for
+    it: neither who has always had most of the traffic nor a day on which everybody has more is trouble."""
     judged = False
     count = view.newest("total:principals")
     if count is None or count < 2:
@@ -111,22 +112,32 @@ def dominates(view: View) -> Finding | None:
         judged = True
         depth = view.depth(name)
         mine, total = mine[-depth:], total[-depth:]
-        base = view.base(name, True, False)
         old = view.symptom("dominates")
         if old is not None and old.detail.get("feature") == name and "usual" in old.detail:
-            usual = float(old.detail["usual"])  # what was usual before it began
+            usual, others = float(old.detail["usual"]), float(old.detail.get("others", 0.0))  # before it began
         else:
-            usual = base.median if base is not None else min(v for _, v in mine)
-        least = max(floor, 2.0 * usual)
+            usual, others = _usual(view, name, mine, total)
         pairs = list(zip(mine[::-1], total[::-1], strict=False))[::-1]
-        run = [t > 0 and m / t > DOMINANT_SHARE and m > least for (_, m), (_, t) in pairs]
+        run = []
+        for (_, m), (_, t) in pairs:
+            grown = max(1.0, (t - m) / others) if others > 0 else 1.0
+            run.append(t > 0 and m / t > DOMINANT_SHARE and m > max(floor, 2.0 * usual * grown))
         if len(run) >= 2 and all(run[-2:]):
             series: Series = [m for m, _ in pairs]
             share = series[-1][1] / pairs[-1][1][1]
             why = f"{quantity(share, 'ratio')} of {label}: {quantity(series[-1][1], unit)} (usual {quantity(usual, unit)})"
-            detail = {"feature": name, "usual": rounded(usual)}
+            detail = {"feature": name, "usual": rounded(usual), "others": rounded(others)}
             return _found(series, run, why, name)._replace(value=share, detail=detail)
     return HEALTHY if judged else None
+
+
+def _usual(view: View, name: str, mine: Series, total: Series) -> tuple[float, float]:
+    """What a principal usually has of a feature, and what all others together have."""
+    base, of = view.base(name, True, False), view.base(f"total:{name}", True, False)
+    least, then = min((m, t) for (_, m), (_, t) in zip(mine[::-1], total[::-1], strict=False))
+    if base is None:
+        return least, then - least
+    return base.median, max(0.0, of.median - base.median) if of is not None else then - least
 
 
 def produce_retries(view: View) -> Finding | None:

@@ -107,6 +107,10 @@ class Knowledge(Protocol):
         """Period in which a batch consumer is expected to commit, where a row states one."""
         ...
 
+    def topic_period_s(self, cluster: str, topic: str) -> float | None:
+        """Longest time from one record of a topic to the next that is meant, where its row states one."""
+        ...
+
     def links_from(self, cluster: str) -> tuple[Link, ...]:
         """Migration links that have this cluster as their source."""
         ...
@@ -173,6 +177,9 @@ class NoKnowledge:
         return None
 
     def schedule_period_s(self, cluster: str, group: str) -> float | None:
+        return None
+
+    def topic_period_s(self, cluster: str, topic: str) -> float | None:
         return None
 
     def links_from(self, cluster: str) -> tuple[Link, ...]:

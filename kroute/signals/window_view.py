@@ -58,8 +58,12 @@ class EntityView:
     def base(self, name: str, add: bool, hourly: bool) -> Base | None:
         found: list[Base] = []
         for ring in self._with(name):
-            base = ring.base.get(self.entity, {}).get(name, Base())
-            if not base.enough and self.entity.kind in LABELLED:
+            if name.startswith("total:"):
+                told = (b.get(f"principal:{name[6:]}") for e, b in sorted(ring.base.items()) if e.kind == "source")
+                base = next((b for b in told if b is not None), Base())
+            else:
+                base = ring.base.get(self.entity, {}).get(name, Base())
+            if not base.enough and self.entity.kind in LABELLED and not name.startswith("total:"):
                 base = self._usually_absent(ring, name, base)
             if hourly:
                 own = ring.hours.get(hour_of_week(ring.at_ms), {}).get(self.entity, {}).get(name, Base())

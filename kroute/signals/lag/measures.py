@@ -24,6 +24,8 @@ class LagMeasures:
         self._known = knowledge
         self._groups: dict[Entity, Group] = {}
         self._topics: dict[Entity, TopicWindow] = {}
+        self._unread: dict[Entity, TopicWindow] = {}
+        """Topics that no group reads, as the brokers' scrapes tell of them."""
 
     def _around(self, g: Group, *, left: bool = False) -> Surroundings:
         c, name = g.entity.cluster, g.entity.name
@@ -115,7 +117,7 @@ class LagMeasures:
 
     def of_topic(self, topic: Entity, now_ms: int) -> Measure | None:
         """The topic's own freshness: age of its newest record against its objective."""
-        w = self._topics.get(topic)
+        w = self._unread.get(topic) or self._topics.get(topic)
         if w is None or not w.history.n:
             return None
         goal = self._known.data_age_objective_s(topic.cluster, topic.name)
@@ -125,7 +127,7 @@ class LagMeasures:
         return Measure(topic.name, None, None, None, None, age, goal, state)
 
     def _age(self, topic: Entity, now_ms: int) -> float | None:
-        w = self._topics.get(topic)
+        w = self._unread.get(topic) or self._topics.get(topic)
         if w is None or not w.history.n:
             return None
         return max(0, w.history.t[-1] - w.head.moved_ms) / 1000.0

@@ -16,6 +16,7 @@ from kroute.signals.lag.verdict import CAP, Found, Verdict, number, span
 from kroute.signals.lag.view import View
 
 LeaderOf = Callable[[str, int], int | None]
+NOT_WAITING = np.int64(-1)
 
 
 @dataclass(slots=True)
@@ -91,21 +92,27 @@ def skew(ring: Ring, v: View, out: Verdict, carry: Carry, leader_of: LeaderOf, o
 def _stuck(
     s: Skew, v: View, out: Verdict, low: Ints, mine: Ints | None, members: list[str], carry: Carry
 ) -> tuple[Bools, int]:  # fmt: skip
-    """L9 partition-stuck: one offset frozen past the group's commit period, its log grows, its siblings move."""
+    """L9 partition-stuck: one offset frozen past the usual wait for a commit, its log grows, its siblings move.
+
+    Counted from when records began to wait there, not from the offset's last move: where nothing comes nothing moves.
+    """
     c, e = v.committed, v.end
     still = c == c[-1]
     trail = np.where(still.all(axis=0), v.n, np.argmin(still[::-1], axis=0))
     ages = np.array([(v.t - p.t) for p in v.polls], np.int64)
-    first = v.n - trail
     limit = v.silence_limit_ms
     grew = ((e[1:] > e[:-1]) & still[:-1]).sum(axis=0) >= 2
-    frozen = (low > 1) & (ages[first] > limit) & grew
+    frozen = (low > 1) & (ages[v.n - trail] > limit) & grew
+    begun = np.full(len(low), v.t, np.int64)
+    if frozen.any():
+        begun, usual = _waits(v, frozen)
+        frozen &= v.t - begun > np.maximum(limit, 1.25 * usual + 1.5 * v.step_ms)
     since = v.t
     if frozen.any():
         recent = max(0, v.n - 1 - max(2, v.tooth))
         moving = c[-1] > c[recent]
         busy = moving | frozen
-        since = v.polls[int(first[frozen].min())].t
+        since = int(begun[frozen].min())
         if not moving.any():
             frozen = np.zeros_like(frozen)
         else:
@@ -132,6 +139,36 @@ def _stuck(
 
     out.say("partition-stuck", bool(lone), bool(lone), l9)
     return frozen, since
+
+
+def _waits(v: View, standing: Bools) -> tuple[Ints, Ints]:
+    """When the records that wait now began to, per partition (ms), and how long records usually wait for a commit (ms).
+
+    Usual is what nine of ten of the other partitions had for their longest, and at least the partition's own median:
+    members commit each at their own time, so a group whose commits are seen at every poll may take far longer with one
+    partition. One record that was there from the first is no wait: it may be a transaction marker.
+    """
+    n, width = v.n, len(standing)
+    t = [p.t for p in v.polls]
+    since = np.where(v.lag[0] > 1, t[0], NOT_WAITING)
+    ended = np.zeros((n, width), np.int64)
+    for i in range(1, n):
+        moved = v.committed[i] != v.committed[i - 1]
+        ended[i] = np.where(moved & (since >= 0), t[i] - since, 0)
+        since[moved] = NOT_WAITING
+        came = v.end[i] - v.end[i - 1]
+        begins = (since < 0) & (v.lag[i] > 0) & ((v.lag[i] > 1) | ((v.lag[i - 1] == 0) & ~moved))
+        # The first of several records comes the sooner after the last poll, the more of them came.
+        first = np.where(moved, t[i], t[i - 1] + (t[i] - t[i - 1]) // (np.maximum(came, 0) + 1))
+        since = np.where(begins, first, since)
+    longest = ended.max(axis=0)
+    others = np.sort(longest[~standing & (longest > 0)])
+    usual = np.full(width, int(others[(9 * (len(others) - 1)) // 10]) if len(others) else 0, np.int64)
+    for i in np.flatnonzero(standing).tolist():
+        own = np.sort(ended[:, i][ended[:, i] > 0])
+        if len(own):
+            usual[i] = max(int(usual[i]), int(own[len(own) // 2]))
+    return np.where(since < 0, v.t, since), usual
 
 
 def _all_frozen(s: Skew, v: View, topic: str, frozen: Bools, busy: Bools) -> bool:

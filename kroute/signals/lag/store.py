@@ -62,9 +62,9 @@ def group_key(e: Entity) -> str:
     return rowkeys.join("g", e.cluster, e.name) + "|"
 
 
-def topic_key(e: Entity) -> str:
-    """Prefix of a topic's rows."""
-    return rowkeys.join("t", e.cluster, e.name) + "|"
+def topic_key(e: Entity, kind: str = "t") -> str:
+    """Prefix of a topic's rows; ``kind`` is ``u`` for one that no group reads."""
+    return rowkeys.join(kind, e.cluster, e.name) + "|"
 
 
 def put(rows: Rows, key: str, value: bytes, chunks: dict[str, int] | None = None) -> None:
@@ -192,9 +192,9 @@ def load_group(g: Group, values: dict[str, bytes]) -> None:
     g.assigned()
 
 
-def point_rows(rows: Rows, entity: Entity, w: TopicWindow) -> None:
+def point_rows(rows: Rows, entity: Entity, w: TopicWindow, kind: str = "t") -> None:
     """Write the touched points of a topic."""
-    prefix = topic_key(entity)
+    prefix = topic_key(entity, kind)
     hist = w.history
     w.head.holes = hist.holes
     for slot in dict.fromkeys(w.touched):
@@ -203,9 +203,9 @@ def point_rows(rows: Rows, entity: Entity, w: TopicWindow) -> None:
     w.touched = []
 
 
-def drop_topic(rows: Rows, entity: Entity, w: TopicWindow) -> None:
+def drop_topic(rows: Rows, entity: Entity, w: TopicWindow, kind: str = "t") -> None:
     """Delete all rows of a topic."""
-    prefix = topic_key(entity)
+    prefix = topic_key(entity, kind)
     pieces = -(-w.history.width * 8 // CHUNK)
     for slot in w.history.slots:
         rows.drop(TABLE, f"{prefix}p{slot}")

@@ -12,9 +12,15 @@ from kroute.signals.history import DENSE, UNKNOWN, EndHistory, Ints
 from kroute.signals.lag.baseline import Baseline
 from kroute.signals.lag.ring import STEP_MS
 from kroute.signals.lag.verdict import CAP, Found, Verdict, number, span
+from kroute.signals.silence import NEVER, log_chance
 
 FOLD = 8
 """A point this many places from the newest is taken into the baselines, unless a symptom is active."""
+DAY_MS = 86_400_000
+REST_MS = 15 * DAY_MS
+"""What is to be a habit must have shown within two weeks."""
+REST_SLACK_MS = 1_800_000
+MOST_RESTS = 16
 MIN_RECORDS = 100
 """Fewer records than this in the window say nothing about skew."""
 
@@ -37,6 +43,8 @@ class TopicHead(msgspec.Struct, array_like=True):
     active: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
     stuck: dict[int, tuple[int, int, int, int]] = msgspec.field(default_factory=dict)
     """Partition → (last stable offset, since when, log end then, polls): only where the end is above it."""
+    rests: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    """Silences that were told as a stop, or were usual, and ended by themselves: from when to when."""
 
 
 class TopicWindow:
@@ -110,8 +118,9 @@ class TopicWindow:
             elif old is not None and newest and e >= 0:
                 del stuck[p]
 
-    def judge(self, t: int, data_age_objective_s: float | None, *, left: bool = False) -> Verdict:
-        """Say L20–L23 at the newest point. ``left``: its producers go to another cluster, so silence means nothing."""
+    def judge(self, t: int, data_age_objective_s: float | None, period_s: float | None = None, *, left: bool = False) -> Verdict:
+        """Say L20–L23 at the newest point. ``period_s``: it is written no more often than this, as a row states.
+        ``left``: its producers go to another cluster, so silence means nothing."""
         h, hist = self.head, self.history
         out = Verdict(h.active)
         e = hist.ends[: hist.n]
@@ -124,9 +133,16 @@ class TopicWindow:
         if both is not None:
             delta = np.where(both, delta, 0)
         seconds = max((t - hist.t[b]) / 1000.0, 0.001)
+        before = h.moved_ms
         self._moves(t, e)
+        if (
+            before
+            and h.moved_ms == t
+            and ("produce-stopped" in h.active or (t - before > REST_SLACK_MS and self._rests(t, before)))
+        ):
+            h.rests = [*[r for r in h.rests if t - r[1] < REST_MS][1 - MOST_RESTS :], (before, t)]
         if not left:
-            self._produce_stopped(t, out)
+            self._produce_stopped(t, e, period_s, out)
         self._hot(t, delta, seconds, out)
         self._stable_stuck(t, e[-1], out)
         if not left:
@@ -153,18 +169,36 @@ class TopicWindow:
             h.moved_ms = hist.t[b + i]
         h.total = totals[-1]
 
-    def _produce_stopped(self, t: int, out: Verdict) -> None:
-        """L20: nothing was appended for far longer than the topic's longest usual gap. Quiet topics never."""
+    def _produce_stopped(self, t: int, e: npt.NDArray[Any], period_s: float | None, out: Verdict) -> None:
+        """L20: nothing was appended for far longer than the topic's longest usual gap, and so many records are missing,
+        by the rate just before and its fall, that it is no chance. Quiet topics never, nor hours that are always quiet."""
         h = self.head
         quiet = t - h.moved_ms
-        limit = max(3 * h.interval_ms, 2 * h.gap_ms + h.interval_ms)
+        limit = max(3 * h.interval_ms, 2 * h.gap_ms + h.interval_ms, int((period_s or 0.0) * 1250))
         fires = h.rate.known and h.rate.mid > 0.0 and quiet >= limit
+        if fires and "produce-stopped" not in h.active:
+            fires = not self._rests(t, h.moved_ms) and log_chance(self._steps(e), quiet / 1000.0) < NEVER
 
         def l20() -> Found:
             why = f"no record for {span(quiet / 1000.0)}, usual is {number(h.rate.mid)}/s"
             return Found(h.moved_ms, quiet / 1000.0, why, {})
 
-        out.say("produce-stopped", fires, quiet > 0 and fires, l20)
+        out.say("produce-stopped", fires, fires, l20)
+
+    def _steps(self, e: npt.NDArray[Any]) -> list[tuple[float, float]]:
+        """(seconds, records) from point to point, up to the one at which the present log ends first showed."""
+        hist = self.history
+        last = next(i for i in range(hist.n - 1, -1, -1) if hist.t[i] <= self.head.moved_ms or i == 0)
+        came = e[1 : last + 1] - e[:last]
+        if hist.holes:
+            came = np.where(e[:last] >= 0, came, 0)
+        records: list[int] = came.sum(axis=1).tolist()
+        return [((hist.t[i + 1] - hist.t[i]) / 1000.0, float(r)) for i, r in enumerate(records)]
+
+    def _rests(self, t: int, from_ms: int) -> bool:
+        """True when the silence from ``from_ms`` to ``t`` lies in hours at which it was silent on two earlier days at least."""
+        days = {d for a, b in self.head.rests if (d := round((from_ms - a) / DAY_MS)) > 0 and _covers(a, b, d, from_ms, t)}
+        return len(days) >= 2
 
     def _hot(self, t: int, delta: npt.NDArray[Any], seconds: float, out: Verdict) -> None:
         """L21: one partition takes five times its siblings' median, and twice what is usual for this topic."""
@@ -229,12 +263,20 @@ class TopicWindow:
         step = float(np.add.reduce(moved[e[i - 1] >= 0] if hist.holes else moved)) / seconds
         if step > 0.0:
             h.rate.add(step)
-            h.gap_ms = max(hist.t[i] - (h.folded_moved_ms or hist.t[i - 1]), int(h.gap_ms * 0.99))
+            gap = hist.t[i] - (h.folded_moved_ms or hist.t[i - 1])
+            if gap < REST_SLACK_MS or not h.rests or h.rests[-1][1] != hist.t[i]:  # a rest says nothing of gaps at work
+                h.gap_ms = max(gap, int(h.gap_ms * 0.99))
             h.folded_moved_ms = hist.t[i]
         j = max(0, i - 6)
         delta = np.where(e[j] >= 0, e[i] - e[j], 0) if hist.holes else e[i] - e[j]
         if len(delta) >= 2 and int(np.add.reduce(delta)) >= MIN_RECORDS:
             h.skew.add(_ratio(delta)[0])
+
+
+def _covers(began_ms: int, ended_ms: int, days: int, from_ms: int, t: int) -> bool:
+    """True when a rest, so many days later, would hold the time from ``from_ms`` to ``t``, give or take half an hour."""
+    later = days * DAY_MS
+    return began_ms + later - REST_SLACK_MS <= from_ms and t <= ended_ms + later + REST_SLACK_MS
 
 
 def _ratio(delta: npt.NDArray[Any]) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from kroute.contracts.common import Entity
-from kroute.contracts.inputs import ConsumerLag
+from kroute.contracts.inputs import BrokerMetrics, ConsumerLag
 from kroute.signals import rowkeys
 from kroute.signals.board import Board
 from kroute.signals.estate import Estate
@@ -21,6 +21,8 @@ from kroute.signals.lag.group import GROUP_KINDS, Group
 from kroute.signals.lag.measures import LagMeasures
 from kroute.signals.lag.ring import NEVER, Carry, Poll
 from kroute.signals.lag.topic import TopicWindow
+from kroute.signals.lag.unread import JUDGED as UNREAD_KINDS
+from kroute.signals.lag.unread import UnreadTopics
 from kroute.signals.lag.verdict import Found, Verdict
 from kroute.signals.model import DEFAULT_INTERVAL_MS, Knowledge, Rows, Src, Symptom
 from kroute.signals.table import LAG, judged_by
@@ -50,6 +52,7 @@ class LagWindows(LagMeasures):
         self._due: list[tuple[int, str, Entity]] = []
         self._judged: dict[tuple[str, ...], frozenset[str]] = {}
         self._stored: dict[tuple[str, str, str], dict[str, bytes]] = {}
+        self.unread = UnreadTopics(rows, self._unread)
         self.cutovers = Cutovers(estate, board, knowledge, self._groups)
 
     # -- feeding ---------------------------------------------------------------------------------------------
@@ -77,6 +80,28 @@ class LagWindows(LagMeasures):
                 return
             m = whole
         self._poll(g, src, m)
+
+    def observe_metrics(self, src: Src, m: BrokerMetrics) -> None:
+        """One scrape of a broker: records of topics that no group reads."""
+
+        def wanted(e: Entity) -> bool:
+            return self._known.data_age_objective_s(e.cluster, e.name) is not None
+
+        told = self.unread.observe(m, self._readers.__contains__, self._estate.has, wanted, self._judge_topic)
+        for e, interval_ms, out in told:
+            t = m.observed_at_ms
+            if e not in self._unread:
+                self._board.retire(LAG, e)
+                continue
+            if out is None:
+                self._board.report(LAG, e, t, interval_ms, frozenset())
+                continue
+            active = tuple(_symptom(k, e, t, f, src[:3], {"topic": e.name}) for k, f in out.found.items())
+            self._board.report(LAG, e, t, interval_ms, UNREAD_KINDS, active)
+
+    def _judge_topic(self, e: Entity, w: TopicWindow, t: int) -> Verdict:
+        goal, period = self._known.data_age_objective_s(e.cluster, e.name), self._known.topic_period_s(e.cluster, e.name)
+        return w.judge(t, goal, period, left=self.cutovers.leaves(e))
 
     def _down(self, e: Entity, g: Group | None, m: ConsumerLag) -> None:
         interval = m.interval_ms or (g.head.interval_ms if g else 0) or DEFAULT_INTERVAL_MS
@@ -216,6 +241,7 @@ class LagWindows(LagMeasures):
             e = Entity("topic", cluster, topic)
             w = self._topics.get(e)
             if w is None:
+                self.unread.drop(e)
                 w = self._topics[e] = TopicWindow()
             stable = ring.stable[at, s]
             gap = ring.gap[at, s]
@@ -226,7 +252,7 @@ class LagWindows(LagMeasures):
             newest = w.offer(t, interval, ring.ids[s], ends, stable, gaps)
             if newest or (w.touched and w.history.n and w.history.t[-1] >= t):
                 last = w.history.t[-1]
-                out = w.judge(last, self._known.data_age_objective_s(cluster, topic), left=self.cutovers.leaves(e))
+                out = self._judge_topic(e, w, last)
                 src = ring.polls[at].src
                 active = tuple(_symptom(k, e, last, f, src, {"topic": topic}) for k, f in out.found.items())
                 self._board.report(LAG, e, last, interval, TOPIC_KINDS, active)
@@ -289,7 +315,7 @@ class LagWindows(LagMeasures):
 
     def load(self, table: str, key: str, value: bytes) -> None:
         """One row at recovery, in any order; rows of other tables are left alone."""
-        if table != store.TABLE or key[:2] not in ("g|", "t|"):
+        if table != store.TABLE or key[:2] not in ("g|", "t|", "u|", "v|"):
             return
         kind, cluster, name, row = rowkeys.split(key)
         self._stored.setdefault((kind, cluster, name), {})[row] = value
@@ -298,6 +324,9 @@ class LagWindows(LagMeasures):
         """All rows are in: build what is derived from them."""
         for kind, cluster, name in sorted(self._stored):
             values = self._stored[(kind, cluster, name)]
+            if kind in ("u", "v"):
+                self.unread.load(kind, cluster, name, values)
+                continue
             if kind == "t":
                 e = Entity("topic", cluster, name)
                 self._topics[e] = w = TopicWindow()

@@ -286,7 +286,8 @@ def test_one_frozen_offset_while_siblings_move_is_a_poison_record() -> None:
     assert s.detail["partitions"] == ["t/2"]
     assert s.detail["offset"] == 60_000
     assert s.detail["leaders"] == [2]
-    assert s.since_ms == b.seen[20][0]
+    assert 0 <= s.since_ms - b.seen[20][0] < 100
+    assert b.first("partition-stuck") in (22, 23)
 
 
 def test_lag_in_one_partition_that_still_moves_is_not_stuck() -> None:

@@ -255,6 +255,19 @@ def test_m40_a_principal_that_doubles_before_its_usual_is_known(bench: Bench) ->
     assert found.detail["usual"] == 2e6
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_m40_a_principal_that_grows_as_all_others_do_is_not_noisy(bench: Bench, known: bool) -> None:
+    before = 60 if known else 8
+    big = entity("principal", "big")
+    for poll in range(before + 20):
+        times = 1.0 + 1.2 * min(1.0, max(0, poll - before) / 5)
+        feed(bench, [poll], *users(big=6e6 * times, a=2e6 * times, b=3e6 * times))
+        assert bench.status(big, "dominates") is not Status.ACTIVE
+    for poll in range(before + 20, before + 24):  # and now it alone grows once more
+        feed(bench, [poll], *users(big=30e6, a=4.4e6, b=6.6e6))
+    assert bench.status(big, "dominates") is Status.ACTIVE
+
+
 def test_m40_a_sum_over_fewer_brokers_compares_with_nothing(bench: Bench) -> None:
     for poll in range(12):
         for i in (1, 2, 3):

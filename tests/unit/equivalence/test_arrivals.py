@@ -187,3 +187,18 @@ def test_what_comes_again_is_known_even_after_the_brokers_clock_went_back() -> N
     assert (state.skipped, state.refused) == (3, refused)
     state.step(2, Envelope(facts=(Fact(topic="nothing", src="kroute.x", p=0, o=0, ts=9_500),)))
     assert state.refused == refused + 1, "a topic that was made again begins at 0, later"
+
+
+def test_after_a_restart_what_was_observed_is_as_fresh_as_it_was() -> None:
+    """A report that is unchanged is not stored again: its time comes back from the windows of whoever gave it."""
+    state, rows = engine().new_state(0), dict[tuple[str, str], bytes | None]()
+    for offset, e in enumerate(log("broker-down")[:300]):
+        rows.update(state.step(offset, e).rows)
+    other = engine().new_state(0)
+    for (table, key), value in rows.items():
+        if value is not None:
+            other.load(table, key, value)
+    other.loaded()
+    (a,), (b,) = state.domains.values(), other.domains.values()
+    assert len(a.board._reports) > 10
+    assert b.board._reports == a.board._reports

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup run test lint unit kafka bench lock clean
+.PHONY: help setup run test lint unit kafka fuzz bench lock clean
 
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -40,6 +40,10 @@ unit: setup ## tests that need no broker
 
 kafka: setup ## tests on a real Kafka and Connect
 	$(BIN)/pytest tests/kafka
+
+fuzz: setup ## over a million bad inputs to every decoder and parser, and the properties of arrival at length
+	$(BIN)/python -m tests.fuzz.run --inputs 1200000
+	KROUTE_EXAMPLES=60 $(BIN)/pytest tests/unit/equivalence
 
 bench: setup ## every benchmark; figures, not tests
 	for b in tests/bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done

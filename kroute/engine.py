@@ -177,7 +177,8 @@ class PartitionState:
         if fact.o <= o and fact.ts <= ts:
             self.skipped += 1
             return
-        clock.seen[source] = (fact.o, fact.ts)
+        # The newest time stays: a broker's clock may have gone back, and what came before is a repeat all the same.
+        clock.seen[source] = (fact.o, max(ts, fact.ts))
         if fact.topic not in INPUTS:
             self.refused += 1
             return

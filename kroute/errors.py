@@ -15,6 +15,9 @@ and what to do. A mistake of the user's never ends in a traceback.
 
 from __future__ import annotations
 
+MOST = 2000
+"""Characters of one part of a message."""
+
 
 class KrouteError(Exception):
     """Base of all errors raised on purpose."""
@@ -37,12 +40,18 @@ class BadFile(KrouteError):
     """A user's file has a mistake: ``file:line: field: what is wrong``."""
 
     def __init__(self, file: str, line: int | None, field: str | None, problem: str) -> None:
+        field, problem = _short(field), _short(problem) or ""
         where = file if line is None else f"{file}:{line}"
         super().__init__(f"{where}: {field}: {problem}" if field else f"{where}: {problem}")
         self.file = file
         self.line = line
         self.field = field
         self.problem = problem
+
+
+def _short(text: str | None) -> str | None:
+    """What stands in a file may be of any length; what is said about it is not."""
+    return text if text is None or len(text) <= MOST else text[: MOST - 1] + "…"
 
 
 class ConfigError(KrouteError):

@@ -17,18 +17,31 @@ T = TypeVar("T")
 MAX_BYTES = 4 * 1024 * 1024
 MAX_NODES = 200_000
 MAX_DEPTH = 64
+NOT_OF_ITS_TAG = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+"""What PyYAML raises for a text that is not of its tag (``!!int ''``, ``!!bool x``, a date of no calendar)."""
 _FIELD = re.compile(r" - at `\$(.*)`$")
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 
 
 class _Loader(yaml.SafeLoader):
-    """Without anchors: a file of a few lines must not expand to gigabytes."""
+    """Without anchors: a file of a few lines must not expand to gigabytes. Stops where it gets too deep or too many."""
+
+    nodes = depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed here", event.start_mark)
-        return super().compose_node(parent, index)
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark = event.start_mark
+        if isinstance(event, yaml.events.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed here", mark)
+        self.nodes += 1
+        self.depth += 1
+        if self.depth > 2 * MAX_DEPTH:  # which of its values it is, _walk says of all but the worst
+            raise yaml.constructor.ConstructorError(None, None, f"nested deeper than {MAX_DEPTH}", mark)
+        if self.nodes > 2 * MAX_NODES:
+            raise yaml.constructor.ConstructorError(None, None, f"more than {MAX_NODES} values", mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def load_yaml(path: str | Path, type_: type[T], text: str | None = None) -> T:
@@ -101,8 +114,8 @@ def _documents(name: str, text: str) -> list[tuple[Any, dict[str, int]]]:
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
         raise BadFile(name, mark.line + 1 if mark else None, None, e.problem or str(e)) from None
-    except (yaml.YAMLError, ValueError) as e:
-        raise BadFile(name, None, None, f"not YAML: {e}") from None
+    except (yaml.YAMLError, *NOT_OF_ITS_TAG) as e:
+        raise BadFile(name, None, None, f"not YAML: {e}"[:1000]) from None
     except RecursionError:
         raise BadFile(name, None, None, f"nested deeper than {MAX_DEPTH}") from None
 
@@ -129,9 +142,11 @@ def _walk(name: str, node: Any, at: str, depth: int, lines: dict[str, int]) -> N
     if len(lines) > MAX_NODES:
         raise BadFile(name, node.start_mark.line + 1, None, f"more than {MAX_NODES} values")
     lines.setdefault(at, node.start_mark.line + 1)
+    _is_text(name, node, at)
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
+            _is_text(name, key, at)
             word = str(key.value)
             if word in seen:
                 raise BadFile(name, key.start_mark.line + 1, f"{at}.{word}".lstrip("."), "stands here twice")
@@ -142,6 +157,15 @@ def _walk(name: str, node: Any, at: str, depth: int, lines: dict[str, int]) -> N
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
             _walk(name, value, f"{at}[{i}]", depth + 1, lines)
+
+
+def _is_text(name: str, node: Any, at: str) -> None:
+    """``"\\ud800"`` is half a character: nothing could encode it again."""
+    if isinstance(node, yaml.ScalarNode) and node.style == '"':
+        try:
+            node.value.encode()
+        except UnicodeEncodeError:
+            raise BadFile(name, node.start_mark.line + 1, at.lstrip(".") or None, "half of a surrogate pair is no text") from None
 
 
 def dates_as_text(value: Any) -> Any:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 import msgspec
 import orjson
 
 from kroute.contracts.alerts import Alert, Heartbeat
+from kroute.routing.times import rfc3339
 
 
 def heartbeats(clusters: Iterable[str], beat: int, now_ms: int) -> list[Alert]:
     """Heartbeat ``beat`` (number of the period) of each cluster at ``now_ms`` (epoch ms)."""
-    at = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = rfc3339(now_ms)
     out = []
     for cluster in clusters:
         value = Heartbeat(id=f"heartbeat-{cluster}-{beat}", type="heartbeat", status="firing", cluster=cluster, updated_at=at)

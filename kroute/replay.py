@@ -7,7 +7,7 @@ goes through the same intake as the live one, with time advanced by the records'
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +18,13 @@ from msgspec import Struct
 from kroute.contracts.alerts import Alert
 from kroute.contracts.facts import Envelope
 from kroute.engine import Engine, PartitionState
-from kroute.errors import BadFile, BadMessage
+from kroute.errors import BadFile, BadMessage, StateError
 from kroute.settings import Settings
 from kroute.stream.forward import Forwarder, Record, envelopes, progress
 
 TICK_MS = 1000
+MAX_SPAN_MS = 400 * 86_400_000
+"""Longest time between the first and the last record: a replay passes through every second of it."""
 SOURCE = "replay"
 _ENVELOPE = msgspec.json.Decoder(Envelope)
 
@@ -100,7 +102,7 @@ def _line(name: str, number: int, line: bytes, settings: Settings, out: Recordin
     if short == "facts":
         try:
             out.facts.append((item.partition, offset, _ENVELOPE.decode(raw)))
-        except msgspec.MsgspecError as e:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
             raise BadFile(name, number, "value", str(e)) from None
     elif short != "routed-alerts":
         key = None if item.key is None else item.key.encode()
@@ -123,14 +125,29 @@ def _facts(recording: Recording, engine: Engine) -> Outcome:
             states[partition] = engine.new_state(partition)
         return states[partition]
 
-    for partition, table, key, value in recording.rows:
-        state(partition).load(table, key, value)
-    for partition in sorted(states):
-        states[partition].loaded()
+    _restore(recording, state)
     out = Outcome()
     for partition, offset, envelope in recording.facts:
         out.alerts += state(partition).step(offset, envelope).alerts
     return out
+
+
+def _restore(recording: Recording, state: Callable[[int], PartitionState]) -> None:
+    """Load the snapshot. Rows are not checked where they are read, and a file may hold anything."""
+    at = "the end"
+    try:
+        for partition, table, key, value in recording.rows:
+            at = f"row {key[:200]!r} of {table[:200]!r}"
+            state(partition).load(table, key, value)
+        at = "the end"
+        for partition in dict.fromkeys(p for p, *_ in recording.rows):
+            state(partition).loaded()
+    except StateError:
+        raise
+    except Exception as e:
+        raise StateError(
+            f"the snapshot of the recording cannot be loaded, at {at}: {e or type(e).__name__}. Record it again"
+        ) from e
 
 
 def _inputs(records: list[Record], engine: Engine, settings: Settings, until_ms: int | None) -> Outcome:
@@ -146,6 +163,12 @@ def _intake(records: list[Record], forwarder: Forwarder, out: Outcome, until_ms:
     """Envelopes as ingest would have sent them: records in order, then the second that has passed."""
     if not records:
         return
+    span = max(records[-1].ts, until_ms or 0) - records[0].ts
+    if span > MAX_SPAN_MS:
+        raise StateError(
+            f"the recording spans {span // 86_400_000} days, more than the {MAX_SPAN_MS // 86_400_000} that are replayed: "
+            "is a timestamp_ms wrong?"
+        )
     tick = records[0].ts // TICK_MS * TICK_MS
     pending: list[bytes] = []
     for r in records:

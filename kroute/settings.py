@@ -118,7 +118,7 @@ def _int(env: Mapping[str, str], name: str, default: int, low: int, high: int) -
     try:
         value = int(text)
     except ValueError:
-        raise ConfigError(f"{name} is {text!r}; it must be a whole number") from None
+        raise ConfigError(f"{name} is {text[:200]!r}; it must be a whole number") from None
     if not low <= value <= high:
         raise ConfigError(f"{name} is {value}; it must lie between {low} and {high}")
     return value
@@ -127,7 +127,7 @@ def _int(env: Mapping[str, str], name: str, default: int, low: int, high: int) -
 def _one_of(env: Mapping[str, str], name: str, default: str, words: tuple[str, ...]) -> str:
     value = env.get(name, default)
     if value not in words:
-        raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(words)}")
+        raise ConfigError(f"{name} is {value[:200]!r}; it must be one of {', '.join(words)}")
     return value
 
 
@@ -137,8 +137,9 @@ def _secret(env: Mapping[str, str], name: str) -> str | None:
         return env.get(name)
     try:
         return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as e:
-        raise ConfigError(f"{name}_FILE names {path}, which cannot be read: {e.strerror}") from None
+    except (OSError, ValueError) as e:  # ValueError: not UTF-8, or a path that cannot be one
+        why = e.strerror if isinstance(e, OSError) else "it is not UTF-8 text" if isinstance(e, UnicodeError) else e
+        raise ConfigError(f"{name}_FILE names {path[:200]}, which cannot be read: {why}") from None
 
 
 def _pairs(env: Mapping[str, str], name: str) -> dict[str, str]:
@@ -147,6 +148,6 @@ def _pairs(env: Mapping[str, str], name: str) -> dict[str, str]:
     for pair in filter(None, (p.strip() for p in text.split(","))):
         cluster, eq, domain = pair.partition("=")
         if not eq or not cluster or not domain:
-            raise ConfigError(f"{name} has {pair!r}; write cluster=domain, separated by commas")
+            raise ConfigError(f"{name} has {pair[:200]!r}; write cluster=domain, separated by commas")
         out[cluster] = domain
     return out

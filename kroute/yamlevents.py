@@ -40,7 +40,7 @@ def documents(text: str, max_depth: int, max_values: int) -> list[tuple[Any, dic
                 if value is not None:
                     out.append((value, reader.lines))
         return out
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as e:
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as e:
         raise Unusual from e
     finally:
         parser.dispose()

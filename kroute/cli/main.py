@@ -10,6 +10,7 @@ import click
 
 import kroute
 import kroute.cli
+from kroute.contracts.common import one_line
 from kroute.errors import KrouteError
 
 
@@ -38,7 +39,8 @@ def main() -> None:
     try:
         cli(prog_name="kroute")
     except KrouteError as e:
-        click.echo(f"kroute: {e}", err=True)
+        said = "\n".join(one_line(line) for line in str(e).split("\n"))  # it may name what stands in a stranger's file
+        click.echo(f"kroute: {said}", err=True)
         sys.exit(2)
 
 

@@ -12,6 +12,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
+
 from kroute.collect.http import Http
 from kroute.collect.message import Message, split, whole
 from kroute.contracts.inputs import ConnectorStatus, Task
@@ -21,6 +23,8 @@ TOPIC = "connector-status"
 MAX_TRACE = 4096
 TOPICS_EVERY_S = 300.0
 MAX_TOPICS = 1000
+MAX_NAME = 1024
+"""Characters of a name that the contract takes."""
 
 
 class TaskMetrics:
@@ -75,9 +79,11 @@ class ConnectPoller:
         out: list[Message] = []
         for name in sorted({*answer, *self._known}):
             entry = answer.get(name)
+            if not 0 < len(name) <= MAX_NAME:
+                continue  # no connector has such a name, and no message could carry it
             if isinstance(entry, dict) and isinstance(entry.get("status"), dict):
                 self._known.setdefault(name)
-                out += split(TOPIC, self._key(name), await self._status(name, entry, now), "tasks")
+                out += await self._told(name, entry, now)
             elif entry is None and await self._is_gone(name):
                 del self._known[name]
                 self._active.pop(name, None)
@@ -95,6 +101,15 @@ class ConnectPoller:
     async def _is_gone(self, name: str) -> bool:
         status, _ = await self._http.get(f"{self._url}/connectors/{quote(name, safe='')}")
         return status == 404
+
+    async def _told(self, name: str, entry: dict[str, Any], now: int) -> list[Message]:
+        """The messages of one connector; what is not of the form that Connect's REST API documents is not observed."""
+        try:
+            status = await self._status(name, entry, now)
+            status = msgspec.convert(msgspec.to_builtins(status), ConnectorStatus)
+        except (AttributeError, LookupError, TypeError, ValueError) as e:
+            return [self._say(name, now, up=False, error=f"Connect's status of it cannot be read: {e!r}"[:1000])]
+        return split(TOPIC, self._key(name), status, "tasks")
 
     async def _status(self, name: str, entry: dict[str, Any], now: int) -> ConnectorStatus:
         status = entry["status"]
@@ -129,7 +144,9 @@ class ConnectPoller:
         try:
             status, body = await self._http.get(f"{self._url}/connectors/{quote(name, safe='')}/topics")
             answer = Http.parse(self._url, body) if status == 200 else {}
-            topics = tuple(sorted((answer.get(name) or {}).get("topics") or ()))[:MAX_TOPICS]
+            entry = answer.get(name) if isinstance(answer, dict) else None
+            seen = entry.get("topics") if isinstance(entry, dict) else None
+            topics = tuple(sorted(t for t in seen if isinstance(t, str)) if isinstance(seen, list) else ())[:MAX_TOPICS]
         except SourceUnreachable:
             return topics
         self._active[name] = (time.monotonic(), topics)

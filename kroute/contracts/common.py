@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Any, NamedTuple
 
 from msgspec import Meta, Struct
@@ -24,6 +25,17 @@ ENTITY_KINDS: tuple[str, ...] = (
     "system", "principal", "transaction", "schema", "link", "service", "source",
 )  # fmt: skip
 """Closed list of entity kinds (signals.md, "Names and relations")."""
+
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+
+
+def one_line(text: str) -> str:
+    """``text`` as it may be shown anywhere: white space is a space, and what is invisible, moves a cursor, turns the direction
+    of reading or is no character is left out. Names in messages come from strangers."""
+    if text.isprintable():
+        return text
+    return "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in _HIDDEN)
 
 
 class Entity(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from kroute.contracts.common import Int64, Versioned
+from kroute.contracts.common import Int32, Int64, Millis, Versioned
 
 PROGRESS = "progress"
 """Kind of the item that moves time: ``ts`` is the append time reached on input ``topic``/``p``."""
@@ -26,13 +26,13 @@ class Fact(Struct, frozen=True, gc=False, omit_defaults=True):
 
     topic: str
     src: str
-    p: int
+    p: Int32
     o: Int64
-    ts: int
+    ts: Millis
     key: str | None = None
     realm: str | None = None
     d: str | None = None
-    of: int = 0
+    of: Int32 = 0
     val: msgspec.Raw = msgspec.Raw(b"null")
 
 

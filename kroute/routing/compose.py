@@ -10,7 +10,7 @@ import msgspec
 import orjson
 
 from kroute.contracts import alerts as out
-from kroute.contracts.common import Entity, EntityRef
+from kroute.contracts.common import Entity, EntityRef, one_line
 from kroute.diagnosis.model import Cause
 from kroute.incidents.model import Evidence, Incident
 from kroute.routing.flood import MAX_LISTED
@@ -170,7 +170,7 @@ def fill(template: str, incident: Incident, estate: Estate) -> str:
                 return display((shown or near)[0])
         return display(root)
 
-    return _FIELD.sub(value, template)
+    return one_line(_FIELD.sub(value, template))
 
 
 def display(entity: Entity) -> str:
@@ -243,4 +243,6 @@ def _round(value: float | None) -> float | None:
 
 
 def _short(text: str) -> str:
+    """A sentence for people: one line, of bounded length."""
+    text = one_line(text)
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"

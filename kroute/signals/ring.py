@@ -107,7 +107,7 @@ def learnt_interval(times: list[int]) -> int:
 class _PollRow(msgspec.Struct, array_like=True):
     at_ms: int
     seq: int
-    got: int
+    got: int | bytes
     interval_ms: int
     values: list[tuple[Entity, dict[str, float]]]
 
@@ -244,7 +244,9 @@ class RingStore:
             self._rows.put(self._table, rowkeys.join("hour", *key, str(hour)), packed)
 
     def _write_poll(self, key: SourceKey, p: Poll) -> None:
-        row = _PollRow(p.at_ms, p.seq, p.got, p.interval_ms, list(p.values.items()))
+        # A message of more than 63 parts has more bits than an integer of MessagePack.
+        got = p.got if p.got < 1 << 63 else p.got.to_bytes(p.got.bit_length() // 8 + 1, "little")
+        row = _PollRow(p.at_ms, p.seq, got, p.interval_ms, list(p.values.items()))
         self._rows.put(self._table, rowkeys.join("poll", *key, str(p.slot)), msgspec.msgpack.encode(row))
 
     def load(self, key: str, value: bytes) -> bool:
@@ -253,7 +255,8 @@ class RingStore:
         if kind == "poll":
             r = _POLL.decode(value)
             source, slot = tuple(rest[:-1]), int(rest[-1])
-            self._ring(source).polls.append(Poll(r.at_ms, slot, r.seq, r.got, r.interval_ms, dict(r.values)))
+            got = r.got if isinstance(r.got, int) else int.from_bytes(r.got, "little")
+            self._ring(source).polls.append(Poll(r.at_ms, slot, r.seq, got, r.interval_ms, dict(r.values)))
         elif kind == "base":
             b = _BASE.decode(value)
             ring = self._ring(tuple(rest))

@@ -188,7 +188,7 @@ class Correlate:
     def _envelope(self, p: int, offset: int, value: bytes | None) -> Envelope:
         try:
             envelope = self._decode(value or b"")
-        except (msgspec.DecodeError, msgspec.ValidationError) as e:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
             log.warning("%s[%d] offset %d is not an envelope and is passed over: %s", self.topic, p, offset, e)
             metrics.UNREADABLE.inc()
             return EMPTY

@@ -101,7 +101,7 @@ def decode(stored: Mapping[str, bytes]) -> Unit | None:
                 return Unit(head.offset)
             chunks.append(part.body)
         body = _body.decode(b"".join(chunks))
-    except (msgspec.DecodeError, msgspec.ValidationError, KeyError) as e:
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError, KeyError) as e:
         raise StateError(f"the journal cannot be read ({e}). Was its changelog written by something else?") from None
     rows = {(table, key): value for table, key, value in body.rows}
     return Unit(head.offset, rows, tuple(Alert(key, value, headers, ts) for key, value, headers, ts in body.alerts))

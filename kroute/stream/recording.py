@@ -137,7 +137,7 @@ def fact_line(message: Message) -> bytes:
     key = message.key()
     try:
         _is_envelope(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         value = b'{"facts":[]}'
     return orjson.dumps(
         {

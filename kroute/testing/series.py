@@ -87,8 +87,8 @@ def span_ms(text: str | float | int) -> int:
             break
         total += float(m[1]) * _UNIT_MS[m[2]]
         end = m.end()
-    if end != len(text) or not text:
-        raise ValueError(f"{text!r} is no span of time; write seconds, or 20m30s")
+    if end != len(text) or not text or total >= 1e12:
+        raise ValueError(f"{text[:100]!r} is no span of time; write seconds, or 20m30s")
     return round(total)
 
 

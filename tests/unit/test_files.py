@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ ROOT = Path(__file__).parents[2]
         ("a: 1\n---\nb: 2", "f.yaml:3: a second document (---) in one file"),
         ("a: 1\nb:\n  c: 1\n  c: 2", "f.yaml:4: b.c: stands here twice"),
         ("a: 2026-13-45", "f.yaml: not YAML: month must be in 1..12"),
-        ("[" * 100_000, "f.yaml: nested deeper than 64"),
-        ("- " * 100_000, "f.yaml: nested deeper than 64"),
+        ("[" * 100_000, "f.yaml:1: nested deeper than 64"),
+        ("- " * 100_000, "f.yaml:1: nested deeper than 64"),
         ("a: " + "[" * 70 + "]" * 70, "f.yaml:1: a" + "[0]" * 64 + ": nested deeper than 64"),
     ],
     ids=range(8),
@@ -34,6 +35,33 @@ def test_a_mistake_is_told_with_its_line(text: str, message: str, monkeypatch: p
     with pytest.raises(BadFile) as slow:
         files.read_yaml("f.yaml", text)
     assert str(slow.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: !!int ''", "f.yaml: not YAML: string index out of range"),
+        ("a: !!bool maybe", "f.yaml: not YAML: 'maybe'"),
+        ('a: [1, {b: "\\ud800"}]', "f.yaml:1: a[1].b: half of a surrogate pair is no text"),
+        ('x: 1\n"\\udfff": 2', "f.yaml:2: half of a surrogate pair is no text"),
+    ],
+)
+def test_a_text_that_is_not_of_its_tag_or_half_a_character_is_a_mistake_like_any_other(text: str, message: str) -> None:
+    with pytest.raises(BadFile) as e:
+        files.read_yaml("f.yaml", text)
+    assert str(e.value) == message
+
+
+def test_a_nest_of_lists_is_refused_before_the_slow_reader_is_deep_in_it() -> None:
+    began = time.process_time()
+    with pytest.raises(BadFile, match="nested deeper than 64"):
+        files.read_yaml("f.yaml", "kind:\n" + "- " * 500_000)
+    assert time.process_time() - began < 5
+
+
+def test_a_mistake_is_told_briefly_however_long_the_word_is() -> None:
+    e = BadFile("f.yaml", 1, "a" * 100_000, "b" * 100_000)
+    assert len(str(e)) < 5_000
 
 
 CORPUS = sorted(p for d in ("tests", "kroute", "deploy") for p in (ROOT / d).rglob("*.yaml"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kroute.admin.imports.model import DATA_CLASSES, Imported, mapping, mappings, metadata, text
+from kroute.admin.imports.model import DATA_CLASSES, Imported, mapping, mappings, metadata, text, texts
 
 GROUPS = "kafka.apache.org/consumer-groups"
 _TOPIC_TYPES = ("kafka-topic", "topic")
@@ -23,7 +23,7 @@ def read(document: dict[str, Any], cluster: str, out: Imported) -> None:
         return
     owner = _ref(spec.get("owner")) or meta.owner
     tier = {"tier": t} if (t := meta.own("tier")) else {}
-    tags = [t for t in mapping(document.get("metadata")).get("tags") or [] if isinstance(t, str)]
+    tags = texts(mapping(document.get("metadata")).get("tags"))
     if kind == "Group":
         email = text(mapping(spec.get("profile")).get("email"))
         out.add(

@@ -9,6 +9,9 @@ OWNER_KEYS = ("kroute.io/owner", "owner", "team")
 """Labels and annotations that name the owning team, the first that is there."""
 DATA_CLASSES = ("pci", "pii", "phi", "public", "internal", "confidential", "restricted")
 
+MAX_NOTE = 1000
+"""Characters of one note: names in such files may be of any length."""
+
 
 class Imported:
     """Rows by ``kind/cluster/name`` as plain fields, merged where several sources speak of one thing."""
@@ -35,6 +38,7 @@ class Imported:
 
     def note(self, text: str) -> None:
         """Something that could not be mapped."""
+        text = text if len(text) <= MAX_NOTE else text[: MAX_NOTE - 1] + "…"
         if text not in self.notes:
             self.notes.append(text)
 
@@ -65,6 +69,11 @@ def metadata(document: Mapping[str, Any]) -> Metadata:
         if isinstance(found, dict):
             words.update({str(k): str(v) for k, v in found.items() if isinstance(v, (str, int, float, bool))})
     return Metadata(str(meta.get("name", "")), words)
+
+
+def texts(value: Any) -> list[str]:
+    """The texts of a list."""
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
 
 
 def mapping(value: Any) -> dict[str, Any]:

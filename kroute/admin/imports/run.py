@@ -57,14 +57,18 @@ def _json(file: Path, cluster: str | None, owner: str | None, out: Imported) -> 
         raise BadFile(str(file), None, None, e.strerror or str(e)) from None
     except orjson.JSONDecodeError as e:
         raise BadFile(str(file), e.lineno, None, f"not JSON: {e.msg}") from None
-    if terraform.is_terraform(value):
-        terraform.read(value, _named(file, cluster), out, owner)
-    elif isinstance(value, dict) and value.get("kind") in ("List", "KafkaTopic", "KafkaUser", "KafkaTopicList", "KafkaUserList"):
-        strimzi.read(value, cluster, out)
-    else:
-        raise BadFile(str(file), 1, None, "neither `terraform show -json` nor a Strimzi resource")
+    try:
+        if terraform.is_terraform(value):
+            terraform.read(value, _named(file, cluster), out, owner)
+        elif isinstance(value, dict) and value.get("kind") in _STRIMZI:
+            strimzi.read(value, cluster, out)
+        else:
+            raise BadFile(str(file), 1, None, "neither `terraform show -json` nor a Strimzi resource")
+    except RecursionError:
+        raise BadFile(str(file), None, None, "modules or lists are nested too deep") from None
 
 
+_STRIMZI = ("List", "KafkaTopic", "KafkaUser", "KafkaTopicList", "KafkaUserList")
 _READ = {".yaml": _yaml, ".yml": _yaml, ".json": _json, ".tfstate": _json}
 _OF_NONE = "{!r} is neither Backstage's (backstage.io/…) nor Strimzi's (kafka.strimzi.io/…)"
 

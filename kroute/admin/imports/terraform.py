@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from kroute.admin.imports.model import DATA_CLASSES, OWNER_KEYS, Imported, mapping, mappings, text
+from kroute.admin.imports.model import DATA_CLASSES, OWNER_KEYS, Imported, mapping, mappings, text, texts
 
 _LABELS = ("confluent_tag_binding", "confluent_business_metadata_binding")
 
@@ -104,7 +104,7 @@ def _quota(r: _Resource, cluster: str, out: Imported, owner: str | None, account
         names = [f"User:{v['entity_name']}"]
         labels = {f"quota.{k}": str(x) for k, x in mapping(v.get("config")).items()}
     else:
-        names = [p for x in v.get("principals") or [] if (p := _principal(text(x))) is not None]
+        names = [p for x in texts(v.get("principals")) if (p := _principal(x)) is not None]
         throughput = (mappings(v.get("throughput")) or [{}])[0]
         labels = {f"quota.{k}": str(x) for k, x in throughput.items() if x is not None}
     for name in names:

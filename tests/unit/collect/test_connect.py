@@ -139,3 +139,25 @@ async def test_task_metrics_of_the_workers_scrape_are_carried_while_they_are_fre
 async def test_a_worker_that_is_not_there_is_named_with_its_address(http: Http) -> None:
     with pytest.raises(SourceUnreachable, match=r"http://127.0.0.1:1/connectors"):
         await poller("http://127.0.0.1:1", http).poll()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"status": {"connector": 7, "tasks": []}}, {"status": {"tasks": 3}}, {"status": {"tasks": ["x"]}}, {"status": {"tasks": [{}]}},
+        {"status": {"tasks": [{"id": "one"}]}}, {"status": {"connector": {"state": 5}}}, {"status": {}, "info": {"config": "x"}},
+        {"status": {"connector": {"state": "RUNNING"}, "tasks": [{"id": 1, "state": "RUNNING", "worker_id": [1]}]}},
+        {"status": {"connector": {"state": "RUNNING"}, "type": "sink"}, "info": {"config": {"consumer.override.group.id": ["g"]}}},
+    ],
+)  # fmt: skip
+async def test_a_status_of_another_form_is_a_failed_poll_of_that_connector_alone(
+    broken: Any, worker: Worker, url: str, http: Http
+) -> None:
+    worker.add("good", {"topics": "t"})
+    worker.connectors["bad"] = broken
+    worker.connectors["x" * 2000] = broken
+    said = await told(poller(url, http))
+    assert sorted(said) == ["bad", "good"]
+    assert (said["good"].up, said["bad"].up) == (True, False)
+    assert said["bad"].error is not None
+    assert said["bad"].error.startswith("Connect's status of it cannot be read")

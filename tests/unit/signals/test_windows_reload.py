@@ -178,6 +178,18 @@ def _without_telemetry(bench: Bench) -> Any:
     return {k: v for k, v in bench.stored().items() if not k[1].startswith("d|tele|")}
 
 
+def test_a_message_of_more_parts_than_an_integer_has_bits_is_kept_and_its_repeats_are_known() -> None:
+    bench = Bench()
+    for n in (0, 63, 64, 100, 4000):
+        bench.feed(scrape(1, sample("cpu_ratio", 0.1), part=n, parts=5000))
+    stored = bench.stored()
+    other = bench.reloaded()
+    for b in (bench, other):
+        for n in (0, 63, 64, 100, 4000):
+            b.feed(scrape(1, sample("cpu_ratio", 0.9), part=n, parts=5000))
+        assert {k: v for k, v in b.stored().items() if "poll|" in k[1]} == {k: v for k, v in stored.items() if "poll|" in k[1]}
+
+
 def test_rows_stay_small() -> None:
     bench = Bench()
     run(bench, random.Random(7), range(200))

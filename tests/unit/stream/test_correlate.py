@@ -159,10 +159,15 @@ async def test_a_record_read_before_a_rebalance_is_left_to_the_new_owner(monkeyp
     assert world.log == []
 
 
-async def test_a_record_that_is_no_envelope_is_passed_over_and_the_position_moves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "value", [b"\xff", b"", b'{"facts":[{"topic":"\xa1"}]}', b'{"facts":' + b"[" * 100_000, b'{"facts":[{"o":NaN}]}']
+)
+async def test_a_record_that_is_no_envelope_is_passed_over_and_the_position_moves_on(
+    monkeypatch: pytest.MonkeyPatch, value: bytes
+) -> None:
     world = World(monkeypatch)
     await world.correlate.recover()
-    await world.apply([SimpleNamespace(partition=0, offset=0, generation_id=1, value=b"\xff")])
+    await world.apply([SimpleNamespace(partition=0, offset=0, generation_id=1, value=value)])
     await world.unit(1)
     unit = journal.decode(world.stored["journal"][0])
     assert unit is not None

@@ -1,0 +1,133 @@
+"""Workers join and leave while incidents open: together they say what one alone would have said of the same facts."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from kroute.local.choose import Chosen
+from kroute.stream.placement import first_choice
+from tests.kafka.helpers import wait_for
+from tests.kafka.stack import CLUSTER, Stack, open_deliveries, root_of
+from tests.kafka.test_kill import RATE, first_of_each, kroute
+from tests.kafka.test_scenarios import row, team
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+OTHER = next(f"other-{n}" for n in range(100) if first_choice(f"other-{n}", 2) != first_choice(CLUSTER, 2))
+"""A cluster whose domain lives in the other partition of facts: there is work for two."""
+CLUSTERS = (CLUSTER, OTHER)
+GROUPS = ("g1", "g2")
+
+
+class Feeder(threading.Thread):
+    """A poll a second of two groups in each of two clusters; each is slow while it is told to be."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(daemon=True)
+        self.stack = stack
+        self.slow: dict[str, bool] = dict.fromkeys(GROUPS, False)
+        self.done = threading.Event()
+        self.polls = 0
+
+    def wait_for_polls(self, more: int, timeout_s: float = 180) -> None:
+        """Wait until as many more polls are written."""
+        wanted = self.polls + more
+        wait_for(lambda: self.polls >= wanted, timeout_s, f"{more} more polls")
+
+    def run(self) -> None:
+        end, committed = 0, {(c, g): 0 for c in CLUSTERS for g in GROUPS}
+        while not self.done.is_set():
+            end += RATE
+            now = int(time.time() * 1000)
+            for (cluster, g), before in committed.items():
+                step = RATE // 20 if self.slow[g] else 8 * RATE
+                at = committed[(cluster, g)] = min(end, before + step)
+                value = {
+                    "cluster": cluster, "observed_at_ms": now, "interval_ms": 1000, "group": g, "state": "Stable",
+                    "members": [{"member_id": "m", "assignment": [["t", [0]]]}],
+                    "partitions": [{"topic": "t", "partition": 0, "committed": at, "end": end, "start": 0}],
+                }  # fmt: skip
+                self.stack.put("consumer-lag", f"{cluster}/{g}", value)
+            self.polls += 1
+            self.done.wait(1.0)
+
+
+@pytest.fixture
+def stack(kafka: Chosen, tmp_path: Path) -> Iterator[Stack]:
+    s = Stack(kafka.bootstrap, tmp_path, {})
+    try:
+        s.start([
+            *(team(t) for t in ("team-a", "team-platform")),
+            *({**row("cluster", c, owner="team-platform"), "cluster": c} for c in CLUSTERS),
+            *({**row("group", g, service=f"s-{g}"), "cluster": c} for c in CLUSTERS for g in GROUPS),
+            *(
+                {**row("service", f"s-{g}", owner="team-a", slo={"freshness_s": 600}, customer_function="people wait"), "cluster": c}
+                for c in CLUSTERS for g in GROUPS
+            ),
+        ], collect=False)  # fmt: skip
+        yield s
+    finally:
+        s.stop()
+
+
+def leaves(stack: Stack, name: str) -> None:
+    """A worker is stopped as a service manager does it, and ends by itself."""
+    process = stack.processes.pop(name)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0, stack.log(name)
+
+
+def told_in_both(stack: Stack, kind: str, group: str) -> None:
+    def found() -> bool:
+        said = {a["cluster"] for a in list(stack.alerts) if a["type"] == kind and root_of(a) == f"group/{group}"}
+        return said == set(CLUSTERS)
+
+    wait_for(found, 180, f"{kind} at {group} in both clusters")
+
+
+def test_workers_that_come_and_go_say_what_one_alone_would_have_said(stack: Stack, tmp_path: Path) -> None:
+    feeder = Feeder(stack)
+    feeder.start()
+    try:
+        stack.wait_for_heartbeat()
+        feeder.wait_for_polls(15)
+        feeder.slow["g1"] = True
+        feeder.wait_for_polls(3)  # in mid-window: the slowness is seen, and not told yet
+        stack.spawn_worker("second", "second")
+        told_in_both(stack, "opened", "g1")
+        stack.wait_ready("second")
+        feeder.slow["g2"] = True
+        feeder.wait_for_polls(3)
+        leaves(stack, "worker")
+        told_in_both(stack, "opened", "g2")
+        stack.spawn_worker("third", "data")  # on the folder of the first, whose store is behind by now
+        feeder.wait_for_polls(3)
+        feeder.slow.update(g1=False, g2=False)
+        stack.wait_ready("third")
+        leaves(stack, "second")
+        for g in GROUPS:
+            told_in_both(stack, "resolved", g)
+    finally:
+        feeder.done.set()
+        feeder.join(10)
+    stack.stop()
+    found = stack.incidents()
+    assert sorted((a[0]["cluster"], root_of(a[0])) for a in found.values()) == sorted(
+        (c, f"group/{g}") for c in CLUSTERS for g in GROUPS
+    )
+    for alerts in found.values():
+        assert [a["revision"] for a in alerts] == list(range(1, len(alerts) + 1)), "no revision is missing"
+        assert open_deliveries(alerts) == {}
+    live = first_of_each(stack.raw)
+    assert all(live[orjson.loads(raw)["id"]] == raw for raw in stack.raw), "a repeat is the same bytes"
+    recording, out = tmp_path / "facts.jsonl", tmp_path / "alerts.jsonl"
+    kroute(stack, "record", "--from-beginning", "--until-end", "--out", str(recording))
+    kroute(stack, "replay", str(recording), "--out", str(out))
+    replayed = [orjson.dumps(orjson.loads(line)["value"]) for line in out.read_bytes().splitlines()]
+    assert first_of_each(replayed) == live, "one engine over the same facts, without a rebalance"

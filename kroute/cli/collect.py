@@ -14,6 +14,7 @@ from kroute.collect.deliver import Sink, ToKafka, ToLines
 from kroute.collect.message import Own
 from kroute.collect.monitor import Monitor
 from kroute.collect.run import Collector
+from kroute.web import check_bind
 
 
 @click.command()
@@ -32,13 +33,22 @@ def command(path: str, once: bool, dry_run: bool) -> None:
     monitor = Monitor()
     sink: Sink = ToLines(sys.stdout, installation.names) if dry_run else ToKafka(installation.kafka, installation.names, monitor)
     collector = Collector(loaded, Own(installation.names, installation.app_id), sink, monitor)
-    if loaded.config.metrics_port is not None and not once:
-        monitor.serve(loaded.config.metrics_port)
-    unanswered = 0
-    if once:
-        unanswered = asyncio.run(collector.once())
-    else:
-        asyncio.run(collector.forever())
+    port = None if once else loaded.config.metrics_port
+    if port is not None:
+        check_bind(installation.web_host, installation.web)
+
+    async def work() -> int:
+        served = None if port is None else await monitor.serve(installation.web_host, port, installation.web)
+        try:
+            if once:
+                return await collector.once()
+            await collector.forever()
+            return 0
+        finally:
+            if served is not None:
+                await served.cleanup()
+
+    unanswered = asyncio.run(work())
     lost = sink.close()
     if lost:
         click.echo(f"kroute: {lost} messages were not delivered to {installation.kafka.bootstrap}", err=True)

@@ -10,6 +10,7 @@ import click
 
 import kroute
 import kroute.cli
+from kroute import redact
 from kroute.errors import KrouteError
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     try:
         cli(prog_name="kroute")
     except KrouteError as e:
-        click.echo(f"kroute: {e}", err=True)
+        click.echo(redact.clean(f"kroute: {e}"), err=True)
         sys.exit(2)
 
 

@@ -19,6 +19,9 @@ from kroute.settings import Kafka
 
 TIMEOUT_S = 30.0
 STEP_S = 1.0
+GROUPS_S = 3.0
+"""The first question about a group that a cluster ever gets makes it create a topic, and librdkafka then waits in vain."""
+_COORDINATOR = ("COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS", "NOT_COORDINATOR")
 PATIENCE_S = 3.0
 """A refusal is believed after this time: a broker that just started may not know its users yet."""
 _SAID = ("_AUTHENTICATION", "_SSL")
@@ -133,23 +136,28 @@ class Reach:
         return out
 
     def groups(self, names: Iterable[str]) -> dict[str, frozenset[str] | None]:
-        """The same of consumer groups; None: there is no such group yet, so Kafka does not tell."""
-        wanted = sorted(set(names))
+        """The same of consumer groups, be they there or not; None: Kafka does not tell.
+
+        Raises:
+            SourceUnreachable: no answer.
+        """
+        until = time.monotonic() + TIMEOUT_S
         out: dict[str, frozenset[str] | None] = {}
-        if not wanted:
-            return out
-        asked = self.client.describe_consumer_groups(wanted, include_authorized_operations=True, request_timeout=TIMEOUT_S)
-        for name, future in asked.items():
-            try:
-                found = future.result()
-                out[name] = _operations(found) if found.state.name != "DEAD" or found.authorized_operations else None
-            except KafkaException as e:
-                if e.args[0].name() == "GROUP_AUTHORIZATION_FAILED":
-                    out[name] = frozenset()
-                elif e.args[0].name() == "GROUP_ID_NOT_FOUND":
-                    out[name] = None
-                else:
-                    raise failed(self.kafka, e) from None
+        left = sorted(set(names))
+        while left:
+            asked = self.client.describe_consumer_groups(left, include_authorized_operations=True, request_timeout=GROUPS_S)
+            for name, future in asked.items():
+                try:
+                    out[name] = _operations(future.result())
+                except KafkaException as e:
+                    code = e.args[0].name()
+                    if code == "GROUP_AUTHORIZATION_FAILED":
+                        out[name] = frozenset()
+                    elif code == "GROUP_ID_NOT_FOUND":
+                        out[name] = None
+                    elif code not in ("_TIMED_OUT", *_COORDINATOR) or time.monotonic() > until:
+                        raise failed(self.kafka, e) from None
+            left = [n for n in left if n not in out]
         return out
 
 

@@ -126,8 +126,12 @@ def produce(settings: Settings, topic: str, rows: Iterable[Row]) -> int:
     """Send rows to a full topic name and wait until all are stored; returns how many.
 
     Raises:
+        NotAuthorized: this client may not write there.
         SourceUnreachable: not all were acknowledged; says how many were not, and why.
     """
+    held = Reach(settings.kafka).topics([topic])[topic]
+    if held is not None and "WRITE" not in held:  # an idempotent producer would say that it lacks a right on the cluster
+        raise lacks(settings.kafka, f"Write on topic {topic}")
     refused: list[Any] = []
     producer = Producer({
         **settings.kafka.librdkafka(),
@@ -139,6 +143,7 @@ def produce(settings: Settings, topic: str, rows: Iterable[Row]) -> int:
         "message.timeout.ms": 30_000,
         "compression.type": "zstd",
         "log_level": 0,
+        "error_cb": lambda _: None,  # without one, a fatal error ends in whatever callback runs next
     })  # fmt: skip
 
     def told(error: Any, _: Message) -> None:

@@ -41,4 +41,8 @@ def demand(reach: Reach, wanted: Iterable[Right], process: str) -> None:
     """
     lacking = missing(reach, wanted)
     if lacking:
-        raise lacks(reach.kafka, "; ".join(str(r) for r in lacking), process)
+        groups: dict[tuple[tuple[str, ...], str], list[str]] = {}
+        for r in lacking:
+            groups.setdefault((r.operations, r.resource), []).append(r.name)
+        told = [f"{' and '.join(ops)} on {kind} {', '.join(sorted(names))}" for (ops, kind), names in groups.items()]
+        raise lacks(reach.kafka, "; ".join(told), process)

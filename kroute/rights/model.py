@@ -23,10 +23,6 @@ class Right:
     why: str
     prefixed: bool = False
 
-    def __str__(self) -> str:
-        what = "the cluster" if self.resource == "cluster" else f"{self.resource} {self.name}{'*' if self.prefixed else ''}"
-        return f"{' and '.join(self.operations)} on {what}"
-
 
 @dataclass(frozen=True)
 class Grant:

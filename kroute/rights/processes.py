@@ -43,7 +43,9 @@ def rights(
     full = settings.names.full
     alerts, facts = full("routed-alerts"), full("facts")
     controls = [full("controls"), *(full(f"controls.{r}") for r in realms)]
-    reader = Right("group", f"{settings.app_id}-reader", (D,), "reads by hand; the group is never joined")
+    reader = Right(
+        "group", f"{settings.app_id}-reader", (D,), "the client asks for its coordinator; without it the broker logs denials"
+    )
 
     def read(why: str, *names: str) -> list[Right]:
         return [Right("topic", n, (R,), why) for n in names]

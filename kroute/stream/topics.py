@@ -15,7 +15,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from kroute.contracts.topics import INPUTS, TABLES, TOPICS
 from kroute.errors import ConfigError, SourceUnreachable, StateError
-from kroute.reach import Reach, failed, lacks
+from kroute.reach import Reach, failed
 from kroute.reach import existing as reachable
 from kroute.rights.check import demand
 from kroute.rights.processes import rights
@@ -101,13 +101,12 @@ def create_topics(settings: Settings) -> None:
     reach = Reach(settings.kafka)
     existing = reachable(reach.metadata())
     check_counts(topics, existing)
-    unseen = [t for t in topics if t.name not in existing]
-    # One that it may not see looks like one that is not there: Kafka would say "already exists", and it would never come.
-    seen = {name for name, held in reach.topics(t.name for t in unseen).items() if held is not None and held}
+    # First: a topic that it may not see looks like one that is not there, and could neither be made nor waited for.
+    demand(reach, rights(settings, "worker", realms()), "worker")
     missing = [
         NewTopic(t.name, num_partitions=t.partitions, replication_factor=settings.replication_factor, config=dict(t.config))
-        for t in unseen
-        if t.name not in seen
+        for t in topics
+        if t.name not in existing
     ]
     if missing:
         for name, future in reach.client.create_topics(missing, request_timeout=TIMEOUT_S).items():
@@ -117,13 +116,12 @@ def create_topics(settings: Settings) -> None:
                 if e.args[0].name() == "TOPIC_ALREADY_EXISTS":  # another worker was first
                     continue
                 if e.args[0].name().endswith("AUTHORIZATION_FAILED"):
-                    raise failed(settings.kafka, e, f"Create on topic {name}, or Describe where it exists") from None
+                    raise failed(settings.kafka, e, f"Create on topic {name}, which does not exist") from None
                 raise SourceUnreachable(f"topic {name} could not be created: {e.args[0].str()}") from None
-        _wait_until_known(reach, settings, topics)
-    demand(reach, rights(settings, "worker", realms()), "worker")
+        _wait_until_known(reach, topics)
 
 
-def _wait_until_known(reach: Reach, settings: Settings, topics: list[Wanted]) -> None:
+def _wait_until_known(reach: Reach, topics: list[Wanted]) -> None:
     """Creation is asynchronous in Kafka: a consumer that asks too early caches the topic as missing."""
     names = {t.name for t in topics}
     known: Mapping[str, int] = {}
@@ -138,7 +136,4 @@ def _wait_until_known(reach: Reach, settings: Settings, topics: list[Wanted]) ->
             check_counts(topics, known)
             return
         reach.client.poll(0.1)
-    hidden = sorted(n for n, held in reach.topics(names - known.keys()).items() if held is not None and not held)
-    if hidden:
-        raise lacks(settings.kafka, f"Describe on topic {', '.join(hidden)}", "worker")
     raise SourceUnreachable(f"topics without a leader after creation: {', '.join(sorted(names - known.keys()))}")

@@ -37,6 +37,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from kroute.local.artefacts import resolve
 from kroute.local.broker import _PROPERTIES, new_cluster_id, replication, write_properties
 from kroute.local.process import Child, await_ready, free_ports, run
+from kroute.rights.model import protocol_name
 
 HOST = "127.0.0.1"
 ADMIN = "admin"
@@ -50,7 +51,7 @@ REAUTH_MS = 20_000
 class TokenEndpoint:
     """RFC 6749's client-credentials grant on loopback, over TLS. ``asked``: client ids in the order they were served."""
 
-    def __init__(self, authority: trustme.CA, clients: dict[str, str], life_s: float = 12.0) -> None:
+    def __init__(self, authority: trustme.CA, clients: dict[str, str], life_s: float = 8.0) -> None:
         self.clients = clients
         self.life_s = life_s
         self.asked: list[str] = []
@@ -115,10 +116,10 @@ class Secured:
     def __init__(self, workdir: Path, users: dict[str, str]) -> None:
         self.workdir = workdir
         self.users = {ADMIN: "Admin's secret, of no concern", **users}
-        self._authority = trustme.CA()
+        self.authority = trustme.CA()
         self.cafile = workdir / "ca.pem"
-        self._authority.cert_pem.write_to_path(str(self.cafile))
-        self.tokens = TokenEndpoint(self._authority, users)
+        self.authority.cert_pem.write_to_path(str(self.cafile))
+        self.tokens = TokenEndpoint(self.authority, users)
         self.ports = dict(zip(("controller", "inside", "plain", "scram", "oauth", "mtls"), free_ports(6), strict=True))
         self._child: Child | None = None
 
@@ -127,7 +128,7 @@ class Secured:
         artefacts = resolve()
         home = self.workdir / "broker"
         home.mkdir()
-        server = self._authority.issue_cert(HOST)
+        server = self.authority.issue_cert(HOST)
         chain = home / "server.pem"
         chain.write_bytes(_pkcs8(server.private_key_pem.bytes()) + b"".join(p.bytes() for p in server.cert_chain_pems))
         jwks = home / "jwks.json"
@@ -205,7 +206,7 @@ class Secured:
 
     def certificate(self, name: str) -> tuple[Path, Path]:
         """A client's certificate and key, of this authority."""
-        made = self._authority.issue_cert("client.test", common_name=name)
+        made = self.authority.issue_cert("client.test", common_name=name)
         cert, key = self.workdir / f"{name}.pem", self.workdir / f"{name}.key"
         cert.write_bytes(b"".join(p.bytes() for p in made.cert_chain_pems))
         made.private_key_pem.write_to_path(str(key))
@@ -288,7 +289,7 @@ def binding(row: dict[str, str]) -> Any:
             "transactional-id": ResourceType.TRANSACTIONAL_ID}[row["resource"]]  # fmt: skip
     return AclBinding(
         kind, row["name"], ResourcePatternType[row["pattern"].upper()], row["principal"], row["host"],
-        AclOperation[row["operation"].replace("-", "_").upper()], AclPermissionType.ALLOW,
+        AclOperation[protocol_name(row["operation"])], AclPermissionType.ALLOW,
     )  # fmt: skip
 
 

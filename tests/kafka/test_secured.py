@@ -1,0 +1,389 @@
+"""kroute on a broker that lets nobody in unproved, with exactly the rights that ``kroute acls`` prints, and without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import confluent_kafka
+import pytest
+import trustme
+import yaml
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
+from confluent_kafka.cimpl import NewTopic
+from faust.auth import SSLCredentials
+
+from kroute.errors import KrouteError
+from kroute.local.artefacts import resolve
+from kroute.local.process import free_ports
+from kroute.reach import Reach
+from kroute.settings import load
+from kroute.stream.app import credentials
+from kroute.stream.topics import create_topics
+from tests.conftest import _not_to_be_had
+from tests.kafka.connectstub import ConnectStub
+from tests.kafka.helpers import unique, wait_for
+from tests.kafka.secured import MECHANISMS, REAUTH_MS, Secured, binding
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+PROCESSES = ("worker", "collector", "reader", "ownership", "policy", "changes", "notifier", "alice")
+SECRETS = {p: f"s3cret/of+{p} %41" for p in PROCESSES}
+OWNERS = """
+team: team-data
+page: pagerduty://data
+notify: slack://data
+cluster: prod
+clusters: {prod: {owner: team-data}}
+connectors: {connect-a/orders: {owner: team-data}}
+"""
+POLICY = {"realms.yaml": "realms: {sre: [ack, verdict], '': []}\n", "numbers.yaml": "defaults: {settle_s: 1, hold_s: 5}\n"}
+
+
+class Site:
+    """One installation on the secured broker, reached in one way; each process is a principal of its own."""
+
+    def __init__(self, broker: Secured, how: str, folder: Path) -> None:
+        self.broker, self.how, self.folder = broker, how, folder
+        self.app = unique(how)
+        self.names = {
+            "KROUTE_PREFIX": f"{self.app}.", "KROUTE_ALERTS_TOPIC": f"{self.app}-alerts", "KROUTE_APP_ID": self.app,
+            "KROUTE_FACTS_PARTITIONS": "1", "KROUTE_REALMS": "sre,executor", "KROUTE_HEARTBEAT_S": "1",
+        }  # fmt: skip
+        self.group = f"{self.app}-notifier"
+        self.running: list[subprocess.Popen[bytes]] = []
+        self.port = 0
+
+    def env(self, who: str, **more: str) -> dict[str, str]:
+        return {**os.environ, **self.broker.env(self.how, who), **self.names, **more}
+
+    def run(self, who: str, *arguments: str, status: int = 0, **more: str) -> str:
+        """What a command says (both streams), as this principal."""
+        done = subprocess.run(
+            [sys.executable, "-m", "kroute.cli.main", *arguments], env=self.env(who, **more), timeout=90, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        said = done.stdout.decode()
+        assert done.returncode == status, (arguments, done.returncode, said)
+        assert "Traceback" not in said, said
+        return said
+
+    def rows(self, *processes: str) -> list[dict[str, str]]:
+        """ACLs as ``kroute acls`` prints them."""
+        named = [f"--principal={p}=User:{p}" for p in ("worker", "collector", "source", *PROCESSES[2:7])]
+        named = [n.replace("User:source", "User:collector") for n in named]
+        printed = self.run(
+            "reader", "acls", *processes, *named, "--realm", "sre=User:alice", "--group", self.group, "--format", "json"
+        )
+        rows: list[dict[str, str]] = json.loads(printed)
+        return rows
+
+    def start(self, name: str, *arguments: str, who: str, **more: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "kroute.cli.main", *arguments], env=self.env(who, **more), stdout=log, stderr=log
+            )
+        self.running.append(process)
+        return process
+
+    def create_topics(self) -> None:
+        """As a worker does it at its start, so that a policy is in force when the worker begins."""
+        with pytest.MonkeyPatch.context() as patch:
+            for key, value in self.names.items():
+                patch.setenv(key, value)
+            create_topics(load(self.env("worker")))
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        (self.port,) = free_ports(1)
+        where = ["--datadir", str(self.folder / unique("data")), "--web-port", str(self.port), "--verbose"]
+        return self.start("worker", "worker", *where, who="worker")
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def collect_file(self, connect: ConnectStub) -> str:
+        (self.folder / "rest-password").write_text(connect.password)
+        config = {
+            "interval": "1s",
+            "clusters": [{
+                "name": "prod",
+                "kafka": self.broker.collect(self.how, "collector"),
+                "groups": {"include": ["shop"]},
+                "topology": {},
+                "connect": [{
+                    "name": "connect-a", "url": connect.url,
+                    "auth": {"username": connect.username, "password_file": "rest-password", "cafile": str(self.broker.cafile)},
+                }],
+            }],
+        }  # fmt: skip
+        path = self.folder / "collect.yaml"
+        path.write_text(yaml.safe_dump(config))
+        return str(path)
+
+    def stop(self) -> None:
+        for process in self.running:
+            if process.poll() is None:
+                process.terminate()
+        for process in self.running:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+
+
+class Notifier:
+    """A consumer of alerts as a notifier has it: it joins its group."""
+
+    def __init__(self, site: Site) -> None:
+        client: dict[str, Any] = {
+            **site.broker.client("scram", "notifier"), "group.id": site.group, "auto.offset.reset": "earliest",
+        }  # fmt: skip
+        self._consumer = confluent_kafka.Consumer(client)
+        self._consumer.subscribe([f"{site.app}-alerts"])
+        self.alerts: list[dict[str, Any]] = []
+
+    def take(self) -> list[dict[str, Any]]:
+        for message in self._consumer.consume(100, 0.3):
+            if message.error() is None:
+                self.alerts.append(json.loads(message.value() or b""))
+        return self.alerts
+
+    def incident(self, what: str = "opened") -> dict[str, Any] | None:
+        return next((a for a in self.take() if a["type"] == what), None)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    it = Secured(tmp_path_factory.mktemp("secured"), SECRETS)
+    try:
+        try:
+            it.start()
+        except KrouteError as e:
+            _not_to_be_had("a secured Kafka", e)
+        shop(it)
+        yield it
+    finally:
+        it.stop()
+
+
+def shop(broker: Secured) -> None:
+    """A topic, and a group that has committed: what a collector finds on the cluster that it polls."""
+    orders = NewTopic("orders", num_partitions=1, replication_factor=1)
+    broker.admin.create_topics([orders])["orders"].result(30)
+    client = {**broker.client("plain", "admin"), "group.id": "shop", "enable.auto.commit": "false"}
+    consumer = confluent_kafka.Consumer(client)
+    try:
+        where = [confluent_kafka.TopicPartition("orders", 0, 7)]
+        wait_for(lambda: consumer.commit(offsets=where, asynchronous=False), 30, "a commit")
+    finally:
+        consumer.close()
+
+
+def policy_folder(folder: Path) -> str:
+    (folder / "policy").mkdir()
+    for name, text in POLICY.items():
+        (folder / "policy" / name).write_text(text)
+    return str(folder / "policy")
+
+
+@pytest.mark.parametrize("how", MECHANISMS)
+def test_worker_collector_and_tools_run_with_exactly_the_acls_that_are_printed(broker: Secured, how: str, tmp_path: Path) -> None:
+    site = Site(broker, how, tmp_path)
+    broker.allow(binding(r) for r in site.rows() + site.rows("source"))
+    with ConnectStub(broker.authority) as connect:
+        try:
+            site.create_topics()
+            owners = tmp_path / "own.yaml"
+            owners.write_text(OWNERS)
+            assert "written in" in site.run("ownership", "ownership", "apply", str(owners))
+            assert "in force" in site.run("policy", "policy", "apply", policy_folder(tmp_path), "--why", "first")
+            worker = site.start_worker()
+            collector = site.start("collect", "collect", "--config", site.collect_file(connect), who="collector")
+            notifier = Notifier(site)
+            try:
+                opened = wait_for(notifier.incident, 90, f"an alert\n{site.log('worker')}\n{site.log('collect')}")
+                assert opened is not None
+                assert opened["cause"]["root"]["name"] == "connect-a/orders"
+                assert [r["team"] for r in opened["routes"] if r["role"] == "diagnosis"] == ["team-data"]
+                incident = opened["incident"]
+                site.run("alice", "ack", incident, "--realm", "sre", "--why", "looking")
+                wait_for(lambda: notifier.incident("acknowledged"), 30, f"the acknowledgement\n{site.log('worker')}")
+            finally:
+                notifier.close()
+            assert "team-data" in site.run("reader", "explain", incident)
+            asked = ["--cause", "sink-failed", "--root", "connector/connect-a/orders", "--cluster", "prod"]
+            assert "team-data" in site.run("reader", "route", *asked)
+            declared = ["declare", "maintenance", "broker/1", "--cluster", "prod", "--for", "1h", "--why", "disk"]
+            site.run("changes", "change", *declared)
+            lag = read(broker, f"{site.app}.consumer-lag")
+            assert [p["committed"] for p in lag[-1]["partitions"]] == [7], "a group's offsets, on the secured cluster"
+            placed = read(broker, f"{site.app}.topology")[-1]
+            assert [t["config"] != {} for t in placed["topics"] if t["name"] == "orders"] == [True]
+            assert placed["brokers"][0]["log_dirs"]
+            assert placed["controller"]["voters"] == [1]
+            if how == "oauth":
+                renewed(broker, site)
+            assert worker.poll() is None
+            assert collector.poll() is None
+            for log in ("worker", "collect"):
+                assert "refuses" not in site.log(log)
+                assert "lacks" not in site.log(log)
+        finally:
+            site.stop()
+    for secret in (*SECRETS.values(), connect.password):
+        for path in tmp_path.glob("*.log"):
+            assert secret not in path.read_text(errors="replace")
+
+
+def renewed(broker: Secured, site: Site) -> None:
+    """The first tokens have ended, the broker has closed what was opened with them, and all goes on."""
+    before = [broker.tokens.asked.count(p) for p in ("worker", "collector")]
+    assert all(before)
+    time.sleep(broker.tokens.life_s * 1.5)
+    assert all(broker.tokens.asked.count(p) > n for p, n in zip(("worker", "collector"), before, strict=True))
+    end = len(read(broker, f"{site.app}-alerts"))
+    wait_for(lambda: len(read(broker, f"{site.app}-alerts")) > end + 1, 30, f"heartbeats go on\n{site.log('worker')}")
+    assert broker.tokens.life_s < REAUTH_MS / 1000
+
+
+def read(broker: Secured, topic: str) -> list[dict[str, Any]]:
+    """All JSON values of a topic, as the broker's administrator."""
+    consumer = confluent_kafka.Consumer({**broker.client("plain", "admin"), "group.id": "x", "enable.partition.eof": "true"})
+    found = []
+    try:
+        parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        consumer.assign([confluent_kafka.TopicPartition(topic, p, 0) for p in parts])
+        left = set(parts)
+        while left:
+            message = consumer.poll(10)
+            assert message is not None
+            if message.error() is not None:
+                left.discard(message.partition())
+            elif message.value() is not None:
+                found.append(json.loads(message.value() or b""))
+    finally:
+        consumer.close()
+    return found
+
+
+LACKING = [
+    ("worker", "Read", "{app}.consumer-lag", ["worker"], "lacks Read on topic {app}.consumer-lag. `kroute acls worker`"),
+    ("worker", "Write", "{app}-alerts", ["worker"], "lacks Write on topic {app}-alerts. "),
+    ("worker", "Read", "{app}", ["worker"], "lacks Read on group {app}. "),
+    ("worker", "Describe", "{app}-reader", ["worker"], "lacks Describe on group {app}-reader. "),
+    ("collector", "Write", "{app}.connector-status", ["collect", "--once", "--config", "{file}"], "user collector lacks Write on topic {app}.connector-status. "),
+    ("ownership", "Write", "{app}.ownership", ["ownership", "apply", "{own}"], "lacks Write on topic {app}.ownership. "),
+    ("policy", "Read", "{app}.ownership", ["policy", "apply", "{policy}", "--why", "x"], "on topic {app}.ownership. "),
+    ("responder sre", "Write", "{app}.controls.sre", ["ack", "inc-1", "--unchecked", "--realm", "sre", "--why", "x"], "user alice lacks Write on topic {app}.controls.sre. "),
+    ("responder sre", "Read", "{app}.policy", ["ack", "inc-1", "--unchecked", "--realm", "sre", "--why", "x"], "user alice lacks Read on topic {app}.policy. "),
+    ("reader", "Read", "{app}-alerts", ["explain", "inc-1"], "lacks Read on topic {app}-alerts. "),
+    ("changes", "Write", "{app}.changes", ["change", "declare", "freeze", "cluster/prod", "--cluster", "prod", "--for", "1h", "--why", "x"], "lacks Write on topic {app}.changes. "),
+]  # fmt: skip
+
+
+def test_without_one_of_them_a_process_names_what_is_missing(broker: Secured, tmp_path: Path) -> None:
+    site = Site(broker, "plain", tmp_path)
+    rows = site.rows()
+    broker.allow(binding(r) for r in rows + site.rows("source"))
+    site.create_topics()
+    (tmp_path / "own.yaml").write_text(OWNERS)
+    with ConnectStub(broker.authority) as connect:
+        given = {
+            "app": site.app, "file": site.collect_file(connect), "own": str(tmp_path / "own.yaml"),
+            "policy": policy_folder(tmp_path),
+        }  # fmt: skip
+        for process, operation, name, arguments, says in LACKING:
+            lost = [
+                r for r in rows
+                if (r["process"], r["operation"], r["name"]) == (process, operation, name.format(**given))
+            ]  # fmt: skip
+            assert len(lost) == 1, (process, operation, name)
+            broker.deny(map(binding, lost))
+            who = {"responder sre": "alice"}.get(process, process)
+            data = ["--datadir", str(tmp_path / unique("data")), "--web-port", "0"] if process == "worker" else []
+            words = [a.format(**given) for a in (*arguments, *data)]
+            said = site.run(who, *words, status=2)
+            assert says.format(**given) in said, said
+            broker.allow(map(binding, lost))
+
+
+def test_who_has_no_rights_at_all_is_told_so_and_a_wrong_secret_is_a_refusal(broker: Secured, tmp_path: Path) -> None:
+    site = Site(broker, "scram", tmp_path)
+    said = site.run("worker", "worker", "--datadir", str(tmp_path / "data"), "--web-port", "0", status=2)
+    assert f"user worker lacks Read on topic {site.app}.access, {site.app}.broker-metrics, " in said
+    assert f"; Read and Write on topic {site.app}-broker_metrics-changelog, " in said
+    assert f"; Read on group {site.app}; Describe on group {site.app}-reader. " in said
+    broker.allow(binding(r) for r in site.rows("worker") if r["operation"] != "Create")
+    said = site.run("worker", "worker", "--datadir", str(tmp_path / "data"), "--web-port", "0", status=2)
+    assert f"lacks Create on topic {site.app}." in said
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not the secret of worker")
+    said = site.run("worker", "explain", "inc-1", status=2, KROUTE_PASSWORD_FILE=str(wrong))
+    assert "refuses user worker" in said
+    assert "invalid credentials" in said
+    said = site.run("worker", "explain", "inc-1", status=2, KROUTE_SSL_CAFILE=str(certificate_of_another(tmp_path)))
+    assert "certificate" in said
+    token = Site(broker, "oauth", tmp_path)
+    said = token.run("worker", "explain", "inc-1", status=2, KROUTE_OAUTH_CLIENT_SECRET_FILE=str(wrong))
+    assert f"token endpoint {broker.tokens.url}: HTTP 401: invalid_client" in said
+    assert "not the secret" not in said
+
+
+def certificate_of_another(folder: Path) -> Path:
+    path = folder / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    return path
+
+
+def test_a_client_certificate_is_a_way_too(broker: Secured, tmp_path: Path) -> None:
+    cert, key = broker.certificate("reader")
+    site = Site(broker, "plain", tmp_path)
+    env = {
+        "KROUTE_BOOTSTRAP": broker.bootstrap("mtls"), "KROUTE_SECURITY_PROTOCOL": "SSL",
+        "KROUTE_SSL_CAFILE": str(broker.cafile), "KROUTE_SSL_CERTFILE": str(cert), "KROUTE_SSL_KEYFILE": str(key), **site.names,
+    }  # fmt: skip
+    settings = load(env)
+    assert isinstance(credentials(settings.kafka), SSLCredentials)
+    assert Reach(settings.kafka).topics([f"{site.app}.x"]) == {f"{site.app}.x": frozenset()}
+    broker.allow(binding(r) for r in site.rows("reader"))
+    assert Reach(settings.kafka).topics([f"{site.app}.policy"]) == {f"{site.app}.policy": None}, "it may see that there is none"
+
+
+def test_the_printed_commands_do_what_the_list_says(broker: Secured, tmp_path: Path) -> None:
+    site = Site(broker, "plain", tmp_path)
+    config = tmp_path / "admin.properties"
+    secret = broker.users["admin"]
+    config.write_text(
+        "security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nssl.truststore.type=PEM\n"
+        f"ssl.truststore.location={broker.cafile}\n"
+        f'sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="admin" password="{secret}";\n'
+    )
+    options = ["--principal", "notifier=User:notifier", "--group", site.group]
+    printed = site.run("notifier", "acls", "notifier", *options, "--command-config", str(config))
+    commands = [shlex.split(line) for line in printed.splitlines() if not line.startswith("#")]
+    assert [c[0] for c in commands] == ["kafka-acls"] * 2
+    for words in commands:
+        java = resolve().command("org.apache.kafka.tools.AclCommand", *words[1:], heap_mb=64)
+        done = subprocess.run(java, capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr.decode()[-2000:]
+    wanted = site.run("notifier", "acls", "notifier", *options, "--format", "json")
+    parts: list[Any] = [ResourceType.ANY, None, ResourcePatternType.ANY, "User:notifier", None]
+    every: Any = AclBindingFilter(*[*parts, AclOperation.ANY, AclPermissionType.ANY])
+    held = [b for b in broker.admin.describe_acls(every).result(30) if site.app in b.name]
+    assert sorted(map(str, held)) == sorted(str(binding(r)) for r in json.loads(wanted))

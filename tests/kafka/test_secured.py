@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import os
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import confluent_kafka
 import pytest
 import trustme
-import yaml
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBindingFilter,
     AclOperation,
@@ -28,19 +27,17 @@ from faust.auth import SSLCredentials
 
 from kroute.errors import KrouteError
 from kroute.local.artefacts import resolve
-from kroute.local.process import free_ports
 from kroute.reach import Reach
+from kroute.redact import MASK
 from kroute.settings import load
 from kroute.stream.app import credentials
-from kroute.stream.topics import create_topics
 from tests.conftest import _not_to_be_had
 from tests.kafka.connectstub import ConnectStub
 from tests.kafka.helpers import unique, wait_for
 from tests.kafka.secured import MECHANISMS, REAUTH_MS, Secured, binding
+from tests.kafka.site import PROCESSES, SECRETS, WEB_TOKEN, Notifier, Site
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
-PROCESSES = ("worker", "collector", "reader", "ownership", "policy", "changes", "notifier", "alice")
-SECRETS = {p: f"s3cret/of+{p} %41" for p in PROCESSES}
 OWNERS = """
 team: team-data
 page: pagerduty://data
@@ -50,122 +47,6 @@ clusters: {prod: {owner: team-data}}
 connectors: {connect-a/orders: {owner: team-data}}
 """
 POLICY = {"realms.yaml": "realms: {sre: [ack, verdict], '': []}\n", "numbers.yaml": "defaults: {settle_s: 1, hold_s: 5}\n"}
-
-
-class Site:
-    """One installation on the secured broker, reached in one way; each process is a principal of its own."""
-
-    def __init__(self, broker: Secured, how: str, folder: Path) -> None:
-        self.broker, self.how, self.folder = broker, how, folder
-        self.app = unique(how)
-        self.names = {
-            "KROUTE_PREFIX": f"{self.app}.", "KROUTE_ALERTS_TOPIC": f"{self.app}-alerts", "KROUTE_APP_ID": self.app,
-            "KROUTE_FACTS_PARTITIONS": "1", "KROUTE_REALMS": "sre,executor", "KROUTE_HEARTBEAT_S": "1",
-        }  # fmt: skip
-        self.group = f"{self.app}-notifier"
-        self.running: list[subprocess.Popen[bytes]] = []
-        self.port = 0
-
-    def env(self, who: str, **more: str) -> dict[str, str]:
-        return {**os.environ, **self.broker.env(self.how, who), **self.names, **more}
-
-    def run(self, who: str, *arguments: str, status: int = 0, **more: str) -> str:
-        """What a command says (both streams), as this principal."""
-        done = subprocess.run(
-            [sys.executable, "-m", "kroute.cli.main", *arguments], env=self.env(who, **more), timeout=90, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        said = done.stdout.decode()
-        assert done.returncode == status, (arguments, done.returncode, said)
-        assert "Traceback" not in said, said
-        return said
-
-    def rows(self, *processes: str) -> list[dict[str, str]]:
-        """ACLs as ``kroute acls`` prints them."""
-        named = [f"--principal={p}=User:{p}" for p in ("worker", "collector", "source", *PROCESSES[2:7])]
-        named = [n.replace("User:source", "User:collector") for n in named]
-        printed = self.run(
-            "reader", "acls", *processes, *named, "--realm", "sre=User:alice", "--group", self.group, "--format", "json"
-        )
-        rows: list[dict[str, str]] = json.loads(printed)
-        return rows
-
-    def start(self, name: str, *arguments: str, who: str, **more: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "kroute.cli.main", *arguments], env=self.env(who, **more), stdout=log, stderr=log
-            )
-        self.running.append(process)
-        return process
-
-    def create_topics(self) -> None:
-        """As a worker does it at its start, so that a policy is in force when the worker begins."""
-        with pytest.MonkeyPatch.context() as patch:
-            for key, value in self.names.items():
-                patch.setenv(key, value)
-            create_topics(load(self.env("worker")))
-
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        (self.port,) = free_ports(1)
-        where = ["--datadir", str(self.folder / unique("data")), "--web-port", str(self.port), "--verbose"]
-        return self.start("worker", "worker", *where, who="worker")
-
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text(errors="replace")
-
-    def collect_file(self, connect: ConnectStub) -> str:
-        (self.folder / "rest-password").write_text(connect.password)
-        config = {
-            "interval": "1s",
-            "clusters": [{
-                "name": "prod",
-                "kafka": self.broker.collect(self.how, "collector"),
-                "groups": {"include": ["shop"]},
-                "topology": {},
-                "connect": [{
-                    "name": "connect-a", "url": connect.url,
-                    "auth": {"username": connect.username, "password_file": "rest-password", "cafile": str(self.broker.cafile)},
-                }],
-            }],
-        }  # fmt: skip
-        path = self.folder / "collect.yaml"
-        path.write_text(yaml.safe_dump(config))
-        return str(path)
-
-    def stop(self) -> None:
-        for process in self.running:
-            if process.poll() is None:
-                process.terminate()
-        for process in self.running:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(10)
-
-
-class Notifier:
-    """A consumer of alerts as a notifier has it: it joins its group."""
-
-    def __init__(self, site: Site) -> None:
-        client: dict[str, Any] = {
-            **site.broker.client("scram", "notifier"), "group.id": site.group, "auto.offset.reset": "earliest",
-        }  # fmt: skip
-        self._consumer = confluent_kafka.Consumer(client)
-        self._consumer.subscribe([f"{site.app}-alerts"])
-        self.alerts: list[dict[str, Any]] = []
-
-    def take(self) -> list[dict[str, Any]]:
-        for message in self._consumer.consume(100, 0.3):
-            if message.error() is None:
-                self.alerts.append(json.loads(message.value() or b""))
-        return self.alerts
-
-    def incident(self, what: str = "opened") -> dict[str, Any] | None:
-        return next((a for a in self.take() if a["type"] == what), None)
-
-    def close(self) -> None:
-        self._consumer.close()
 
 
 @pytest.fixture(scope="module")
@@ -237,8 +118,13 @@ def test_worker_collector_and_tools_run_with_exactly_the_acls_that_are_printed(b
             assert [t["config"] != {} for t in placed["topics"] if t["name"] == "orders"] == [True]
             assert placed["brokers"][0]["log_dirs"]
             assert placed["controller"]["voters"] == [1]
+            letters = refused_silence(broker, site)
             if how == "oauth":
                 renewed(broker, site)
+            pages = [site.get(p, WEB_TOKEN)[1] for p in ("/metrics", "/health", "/ready", "/no-such-page")]
+            assert 'kroute_correlate_controls_refused_total{kind="silence",realm="sre"} 1.0' in pages[0]
+            assert site.get("/metrics")[0] == 401
+            recording = site.run("reader", "record", "--until-end", "--out", str(tmp_path / "recording.jsonl"))
             assert worker.poll() is None
             assert collector.poll() is None
             for log in ("worker", "collect"):
@@ -246,9 +132,45 @@ def test_worker_collector_and_tools_run_with_exactly_the_acls_that_are_printed(b
                 assert "lacks" not in site.log(log)
         finally:
             site.stop()
-    for secret in (*SECRETS.values(), connect.password):
-        for path in tmp_path.glob("*.log"):
-            assert secret not in path.read_text(errors="replace")
+    debug = site.log("worker")
+    assert "SaslAuthenticate" in debug, "the client logs its authentication"
+    if how != "scram":  # SCRAM never sends it
+        assert MASK in debug
+    told = [debug, site.log("collect"), *pages, recording, *map(str, letters)]
+    told += [(tmp_path / "recording.jsonl").read_text(), *(str(read(broker, t)) for t in topics(broker, site))]
+    for secret in (*SECRETS.values(), connect.password, WEB_TOKEN):
+        for way in ways(secret):
+            assert not [t[max(0, t.index(way) - 300) : t.index(way)] for t in told if way in t]
+
+
+def ways(secret: str) -> list[str]:
+    """How a secret may be written: as it is, for a URL, in base64 alone or with its user."""
+    logins = [secret, *(f"{user}:{secret}" for user in (*PROCESSES, ConnectStub.username))]
+    whole = [base64.b64encode(w.encode()).decode() for w in logins]
+    return [secret, quote_plus(secret), quote(secret, safe=""), *whole]
+
+
+def topics(broker: Secured, site: Site) -> list[str]:
+    """This installation's topics that hold JSON."""
+    found = broker.admin.list_topics(timeout=10).topics
+    return [t for t in found if t.startswith((f"{site.app}.", f"{site.app}-alerts")) and not t.endswith(".placement")]
+
+
+def refused_silence(broker: Secured, site: Site) -> list[dict[str, Any]]:
+    """A silence that the ACL lets alice write and the policy does not let her realm give, by whomever it says it is."""
+    value = {
+        "kind": "silence", "id": "s1", "at_ms": int(time.time() * 1000), "by": "the boss", "why": "hush",
+        "matchers": {"cause": "sink-*"}, "until_ms": int(time.time() * 1000) + 3_600_000,
+    }  # fmt: skip
+    said = site.run("alice", "silence", "add", "--match", "cause=x", "--for", "1h", "--realm", "sre", "--why", "x", status=2)
+    assert "does not let realm sre give a silence" in said
+    producer = confluent_kafka.Producer(broker.client("scram", "alice"))
+    producer.produce(f"{site.app}.controls.sre", json.dumps(value), "silence/s1")
+    assert producer.flush(20) == 0
+    letters = wait_for(lambda: read(broker, f"{site.app}.dead-letter"), 30, "a dead letter")
+    assert [(d["reason"], d["topic"]) for d in letters] == [("not-allowed", f"{site.app}.controls.sre")]
+    assert letters[0]["detail"].endswith("does not let realm sre give a silence")
+    return letters
 
 
 def renewed(broker: Secured, site: Site) -> None:

@@ -40,6 +40,7 @@ class Site:
         self.group = f"{self.app}-notifier"
         self.running: list[subprocess.Popen[bytes]] = []
         self.port = 0
+        self.said: list[str] = []
 
     def env(self, who: str, **more: str) -> dict[str, str]:
         return {**os.environ, **self.broker.env(self.how, who), **self.names, **more}
@@ -51,6 +52,7 @@ class Site:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         said = done.stdout.decode()
+        self.said.append(said)
         assert done.returncode == status, (arguments, done.returncode, said)
         assert "Traceback" not in said, said
         return said

@@ -44,14 +44,14 @@ ADMIN = "admin"
 ISSUER = "https://tokens.test"
 AUDIENCE = "kafka"
 MECHANISMS = {"plain": "PLAIN", "scram": "SCRAM-SHA-512", "oauth": "OAUTHBEARER"}
-REAUTH_MS = 20_000
+REAUTH_MS = 30_000
 """Connections with a token are closed by the broker this long after they were made, or when the token ends."""
 
 
 class TokenEndpoint:
     """RFC 6749's client-credentials grant on loopback, over TLS. ``asked``: client ids in the order they were served."""
 
-    def __init__(self, authority: trustme.CA, clients: dict[str, str], life_s: float = 8.0) -> None:
+    def __init__(self, authority: trustme.CA, clients: dict[str, str], life_s: float = 16.0) -> None:
         self.clients = clients
         self.life_s = life_s
         self.asked: list[str] = []

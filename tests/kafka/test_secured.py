@@ -119,8 +119,10 @@ def test_worker_collector_and_tools_run_with_exactly_the_acls_that_are_printed(b
             assert worker.poll() is None
             assert collector.poll() is None
             for log in ("worker", "collect"):
-                assert "refuses" not in site.log(log)
                 assert "lacks" not in site.log(log)
+                # librdkafka proves itself anew on a connection that lives; within a second of its start brokers say no to
+                # that, and it connects again. With tokens of some seconds, on a busy machine, that happens.
+                assert how == "oauth" or "refuses" not in site.log(log)
         finally:
             site.stop()
     debug = site.log("worker")
@@ -157,7 +159,7 @@ def other_tools(broker: Secured, site: Site) -> None:
     bad = site.folder / "bad"
     bad.mkdir()
     (bad / "p.yaml").write_text("routes: 3\n")
-    site.run("policy", "check", str(bad), status=1)
+    site.run("policy", "check", str(bad), status=2)
 
 
 def ways(secret: str) -> list[str]:
@@ -191,13 +193,15 @@ def refused_silence(broker: Secured, site: Site) -> None:
 
 def renewed(broker: Secured, site: Site) -> None:
     """The first tokens have ended, the broker has closed what was opened with them, and all goes on."""
-    before = [broker.tokens.asked.count(p) for p in ("worker", "collector")]
-    assert all(before)
-    time.sleep(broker.tokens.life_s * 1.5)
-    assert all(broker.tokens.asked.count(p) > n for p, n in zip(("worker", "collector"), before, strict=True))
+    assert broker.tokens.life_s < REAUTH_MS / 1000, "connections live as long as their token"
+    began = time.monotonic()
+    asked = broker.tokens.asked.copy()
+    wait_for(lambda: all(broker.tokens.asked.count(p) > asked.count(p) for p in ("worker", "collector")), 60, "new tokens")
+    wait_for(lambda: time.monotonic() - began > broker.tokens.life_s, 60, "the end of the tokens before")
     end = len(read(broker, f"{site.app}-alerts"))
-    wait_for(lambda: len(read(broker, f"{site.app}-alerts")) > end + 1, 30, f"heartbeats go on\n{site.log('worker')}")
-    assert broker.tokens.life_s < REAUTH_MS / 1000
+    lag = len(read(broker, f"{site.app}.consumer-lag"))
+    wait_for(lambda: len(read(broker, f"{site.app}-alerts")) > end + 1, 60, f"heartbeats go on\n{site.log('worker')}")
+    wait_for(lambda: len(read(broker, f"{site.app}.consumer-lag")) > lag + 1, 60, f"polls go on\n{site.log('collect')}")
 
 
 def read(broker: Secured, topic: str) -> list[dict[str, Any]]:

@@ -37,6 +37,16 @@ def test_however_it_is_written(written: str, caplog: pytest.LogCaptureFixture) -
         assert trace not in caplog.text
 
 
+@pytest.mark.parametrize("frame", [b"\x00kroute\x00it's " + b"x" * 200, b'n,,\x01auth=Bearer eyJh"bG' + b"x" * 200, b"v=abc"])
+def test_what_a_client_sends_to_prove_itself_is_not_shown_even_in_part(frame: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger("aiokafka.conn").debug("Request %s", f"SaslAuthenticateRequest_v1(sasl_auth_bytes={frame!r}) to b1")
+        logging.getLogger("aiokafka.conn").debug("Request %s", f"SaslAuthenticateRequest_v1(sasl_auth_bytes={repr(frame)[:40]}")
+    assert "SaslAuthenticateRequest_v1(sasl_auth_bytes=***) to b1" in caplog.text
+    for part in ("kroute", "xxx", "eyJh", "abc"):
+        assert part not in caplog.text.replace("kroute/redact", "")
+
+
 def test_in_a_traceback_too(caplog: pytest.LogCaptureFixture) -> None:
     try:
         raise OSError(f"cannot log in with {SECRET}")

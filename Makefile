@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup run test lint unit kafka fuzz bench lock clean
+.PHONY: help setup run test lint unit kafka fuzz bench lock audit sbom clean
 
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -56,5 +56,15 @@ lock: ## resolve the dependencies anew
 	$(COMPILE) --no-header --no-annotate --constraint deploy/requirements.lock --output-file deploy/docker/requirements.lock pyproject.toml
 	sed -i '1i $(RUNTIME)' deploy/docker/requirements.lock
 
+audit: setup ## look up the locked dependencies in OSV's advisories; status 75 where it could not be done
+	$(BIN)/python deploy/audit.py
+
+SBOM := build/kroute.cdx.json
+
+sbom: setup ## a bill of materials (CycloneDX) of what the image installs
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-format JSON --output-file $(SBOM) deploy/docker/requirements.lock
+	@echo "$(SBOM)"
+
 clean: ## remove what was built and stored here
-	rm -rf $(VENV) .kroute .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build $(VENV) .kroute .mypy_cache .ruff_cache .pytest_cache .hypothesis

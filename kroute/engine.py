@@ -42,6 +42,14 @@ class Effects(NamedTuple):
     alerts: list[Alert]
 
 
+class Forbidden(NamedTuple):
+    """A control that the policy in force did not let its realm give: it is not taken. ``why`` names policy and realm."""
+
+    fact: Fact
+    kind: str
+    why: str
+
+
 class _Clock(Struct):
     """Time and positions of one partition; one row.
 
@@ -101,6 +109,7 @@ class PartitionState:
         """Facts that had been applied before (repeats of the input), since this state was made."""
         self.refused = 0
         """Facts that did not decode; ingest let them through, so a newer ingest runs beside this worker."""
+        self._forbidden: list[Forbidden] = []
 
     @property
     def now_ms(self) -> int:
@@ -213,6 +222,12 @@ class PartitionState:
         elif isinstance(value, Change):
             self.changes.put(value)
         elif fact.topic == "controls":
+            if isinstance(value, Control) and not self.policy.current.allows(fact.realm, value.kind):
+                # For good: a later policy must not bring to life what was refused when it was given.
+                whose = f"realm {fact.realm}" if fact.realm else "the topic without a realm"
+                said = f"policy {self.policy.current.version} does not let {whose} give a {value.kind}"
+                self._forbidden.append(Forbidden(fact, value.kind, said))
+                return
             self.controls.put(key, value if isinstance(value, Control) else None, fact.realm)
         elif fact.topic == "policy":
             self.policy.put(raw if value is not None else None, value if isinstance(value, Policy) else None)
@@ -268,6 +283,11 @@ class PartitionState:
             for via, n in sorted(counted.items()):
                 found[via] = found.get(via, 0) + n
             counted.clear()
+        return found
+
+    def take_forbidden(self) -> list[Forbidden]:
+        """Controls that the policy did not let their realm give, since this was asked last."""
+        found, self._forbidden = self._forbidden, []
         return found
 
     def entity_count(self) -> int:

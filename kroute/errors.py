@@ -5,6 +5,7 @@
     ├── BadFile             a user's file that cannot be used; file, line and field
     ├── ConfigError         a setting that cannot be used; names the setting
     ├── NotAllowed          the policy in force does not let this realm do it
+    ├── NotAuthorized       Kafka's ACLs lack a right; names it
     ├── SourceUnreachable   a cluster, exporter or REST endpoint that gave no answer
     ├── LocalKafkaError     the local Kafka could not be prepared or started
     └── StateError          stored state that this version cannot continue from
@@ -60,6 +61,10 @@ class ConfigError(KrouteError):
 
 class NotAllowed(KrouteError):
     """The policy in force does not let this realm give such a control; the message says who may."""
+
+
+class NotAuthorized(KrouteError):
+    """Kafka does not let this client do it; the message names the client, the operation and the resource."""
 
 
 class SourceUnreachable(KrouteError):

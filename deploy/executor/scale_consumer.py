@@ -190,14 +190,34 @@ def _ms(at: object) -> int:
         return 0
 
 
+def client_config(path: Path | None) -> dict[str, str]:
+    """``key=value`` lines; a line that begins with # is a comment. Secrets stand in this file, never on a command line.
+
+    Raises:
+        SystemExit: a line without ``=``, or a file that cannot be read.
+    """
+    out: dict[str, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path is not None else []
+    except OSError as e:
+        sys.exit(f"{path}: {e.strerror}")
+    for number, line in enumerate(lines, 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            key, eq, value = line.partition("=")
+            if not eq:
+                sys.exit(f"{path}:{number}: write key=value")
+            out[key.strip()] = value.strip()
+    return out
+
+
 class Topics:
     """The two topics, by confluent-kafka."""
 
-    def __init__(self, bootstrap: str, alerts: str, controls: str, who: str) -> None:
+    def __init__(self, access: Mapping[str, str], alerts: str, controls: str, who: str) -> None:
         self._controls = controls
         self._alerts = alerts
         self._who = who
-        config: dict[str, Any] = {"bootstrap.servers": bootstrap}
+        config: dict[str, Any] = dict(access)
         self._producer = Producer({**config, "acks": "all", "enable.idempotence": True})
         self._config = {**config, "group.id": "kroute-executor", "enable.auto.commit": False, "auto.offset.reset": "earliest",
                         "enable.partition.eof": True}  # fmt: skip
@@ -252,6 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--config", type=Path, required=True, help="executor.yaml: which Deployment runs which group")
     parser.add_argument("--bootstrap", default="127.0.0.1:9092", help="kroute's own Kafka")
+    parser.add_argument("--kafka-config", type=Path, help="key=value lines for its clients (librdkafka): security.protocol, …")
     parser.add_argument("--alerts", default="routed-alerts")
     parser.add_argument("--controls", default="kroute.controls.executor", help="the realm's topic, which must exist")
     parser.add_argument("--by", default="executor/scale-consumer")
@@ -259,7 +280,8 @@ def main() -> None:
     parser.add_argument("--once", action="store_true", help="end when what is there has been read")
     options = parser.parse_args()
     known, state, scaler = targets(options.config), State(), Kubectl()
-    topics = Topics(options.bootstrap, options.alerts, options.controls, options.by)
+    access = {"bootstrap.servers": options.bootstrap, **client_config(options.kafka_config)}
+    topics = Topics(access, options.alerts, options.controls, options.by)
     for control in topics.read(options.controls, follow=False):
         state.take_report(control)
 

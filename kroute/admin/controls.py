@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from kroute.admin import log
 from kroute.admin.policy import versions
 from kroute.contracts.rows import CHANGE_KINDS, Change, Control
 from kroute.diagnosis.durations import seconds
-from kroute.errors import ConfigError, NotAllowed, SourceUnreachable, StateError
+from kroute.errors import ConfigError, NotAllowed, StateError
+from kroute.reach import Reach, lacks
 from kroute.routing.controls import MATCHERS
 from kroute.routing.policy import DEFAULT, InForce, check
 from kroute.settings import Settings
@@ -184,18 +183,17 @@ def _topic(settings: Settings, realm: str | None) -> str:
     if realm is None:
         return log.ensure(settings, "controls")
     name = settings.names.full(f"controls.{realm}")
-    if name not in _topics(settings):
+    held = Reach(settings.kafka).topics([name])[name]
+    if held is not None and not held:
+        raise lacks(settings.kafka, f"Write on topic {name}", "responder")
+    if held is None:
         raise StateError(f"realm {realm} has no topic {name}; workers create and read those named in KROUTE_REALMS")
     return name
 
 
 def _topics(settings: Settings) -> list[str]:
     """Topics of controls, of all realms."""
-    client = AdminClient({**settings.kafka.librdkafka(), "log_level": 0})
-    try:
-        names = client.list_topics(timeout=log.TIMEOUT_S).topics
-    except KafkaException as e:
-        raise SourceUnreachable(f"Kafka at {settings.kafka.bootstrap}: {e.args[0].str()}") from None
+    names = Reach(settings.kafka).metadata().topics
     whole = settings.names.full("controls")
     return sorted(n for n in names if n == whole or n.startswith(f"{whole}."))
 

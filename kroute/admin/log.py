@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import orjson
 from confluent_kafka import KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import Message, NewTopic
 
 from kroute.contracts.topics import TOPICS
 from kroute.errors import SourceUnreachable, StateError
+from kroute.reach import Reach, failed, lacks
 from kroute.settings import Settings
 from kroute.stream import admin
 
@@ -52,10 +52,14 @@ def ensure(settings: Settings, short: str) -> str:
     """
     name = settings.names.full(short)
     spec = TOPICS["controls" if short.startswith("controls.") else short]
-    client = AdminClient({**settings.kafka.librdkafka(), "log_level": 0})
+    reach = Reach(settings.kafka)
+    client = reach.client
+    held = reach.topics([name])[name]
+    if held is not None:
+        if not held:
+            raise lacks(settings.kafka, f"Describe on topic {name}")
+        return name
     try:
-        if name in client.list_topics(timeout=TIMEOUT_S).topics:
-            return name
         new = NewTopic(
             name, num_partitions=spec.partitions or settings.facts_partitions,
             replication_factor=settings.replication_factor, config=dict(spec.config),
@@ -69,7 +73,7 @@ def ensure(settings: Settings, short: str) -> str:
     except KafkaException as e:
         if e.args[0].name() == "TOPIC_ALREADY_EXISTS":
             return name
-        raise SourceUnreachable(f"Kafka at {settings.kafka.bootstrap}: {e.args[0].str()}") from None
+        raise failed(settings.kafka, e, f"Create on topic {name}, which does not exist: a worker creates it") from None
     raise SourceUnreachable(f"topic {name} has no leader 10 s after it was created")
 
 
@@ -85,6 +89,9 @@ def records(settings: Settings, topics: Iterable[str], since_ms: int | None = No
         spans = admin.spans(reader, names)
         missing = [n for n in names if all(s.topic != n for s in spans)]
         if missing:
+            hidden = [n for n, held in Reach(settings.kafka).topics(missing).items() if held is not None and not held]
+            if hidden:
+                raise lacks(settings.kafka, "; ".join(f"Read on topic {n}" for n in hidden))
             raise StateError(f"topic {missing[0]} does not exist at {settings.kafka.bootstrap}; a worker creates it")
         if since_ms is not None:
             asked = [TopicPartition(s.topic, s.partition, since_ms) for s in spans]
@@ -119,9 +126,13 @@ def produce(settings: Settings, topic: str, rows: Iterable[Row]) -> int:
     """Send rows to a full topic name and wait until all are stored; returns how many.
 
     Raises:
+        NotAuthorized: this client may not write there.
         SourceUnreachable: not all were acknowledged; says how many were not, and why.
     """
-    failed: list[str] = []
+    held = Reach(settings.kafka).topics([topic])[topic]
+    if held is not None and "WRITE" not in held:  # an idempotent producer would say that it lacks a right on the cluster
+        raise lacks(settings.kafka, f"Write on topic {topic}")
+    refused: list[Any] = []
     producer = Producer({
         **settings.kafka.librdkafka(),
         "acks": "all",
@@ -132,11 +143,12 @@ def produce(settings: Settings, topic: str, rows: Iterable[Row]) -> int:
         "message.timeout.ms": 30_000,
         "compression.type": "zstd",
         "log_level": 0,
+        "error_cb": lambda _: None,  # without one, a fatal error ends in whatever callback runs next
     })  # fmt: skip
 
     def told(error: Any, _: Message) -> None:
         if error is not None:
-            failed.append(error.str())
+            refused.append(error)
 
     count = 0
     for r in rows:
@@ -147,16 +159,18 @@ def produce(settings: Settings, topic: str, rows: Iterable[Row]) -> int:
             except BufferError:
                 producer.poll(0.1)
             except KafkaException as e:
-                failed.append(e.args[0].str())
+                refused.append(e.args[0])
                 break
             else:
                 break
         producer.poll(0)
         count += 1
     left = producer.flush(60)
-    if left or failed:
-        why = f": {failed[0]}" if failed else ""
-        raise SourceUnreachable(f"{left + len(failed)} of {count} records were not stored on {topic}{why}")
+    if left or refused:
+        if refused and refused[0].name().endswith("AUTHORIZATION_FAILED"):
+            raise failed(settings.kafka, refused[0], f"Write on topic {topic}")
+        why = f": {refused[0].str()}" if refused else ""
+        raise SourceUnreachable(f"{left + len(refused)} of {count} records were not stored on {topic}{why}")
     return count
 
 

@@ -14,6 +14,11 @@ from kroute.collect.deliver import Sink, ToKafka, ToLines
 from kroute.collect.message import Own
 from kroute.collect.monitor import Monitor
 from kroute.collect.run import Collector
+from kroute.errors import SourceUnreachable
+from kroute.reach import Reach
+from kroute.rights.check import demand
+from kroute.rights.processes import rights
+from kroute.web import check_bind
 
 
 @click.command()
@@ -29,18 +34,37 @@ def command(path: str, once: bool, dry_run: bool) -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # each reconnection attempt; the scheduler says it once
     installation = settings.load()
     loaded = load_config(path)
+    if not dry_run:
+        _demand(installation)
     monitor = Monitor()
     sink: Sink = ToLines(sys.stdout, installation.names) if dry_run else ToKafka(installation.kafka, installation.names, monitor)
     collector = Collector(loaded, Own(installation.names, installation.app_id), sink, monitor)
-    if loaded.config.metrics_port is not None and not once:
-        monitor.serve(loaded.config.metrics_port)
-    unanswered = 0
-    if once:
-        unanswered = asyncio.run(collector.once())
-    else:
-        asyncio.run(collector.forever())
+    port = None if once else loaded.config.metrics_port
+    if port is not None:
+        check_bind(installation.web_host, installation.web)
+
+    async def work() -> int:
+        served = None if port is None else await monitor.serve(installation.web_host, port, installation.web)
+        try:
+            if once:
+                return await collector.once()
+            await collector.forever()
+            return 0
+        finally:
+            if served is not None:
+                await served.cleanup()
+
+    unanswered = asyncio.run(work())
     lost = sink.close()
     if lost:
         click.echo(f"kroute: {lost} messages were not delivered to {installation.kafka.bootstrap}", err=True)
     if once and (unanswered or lost):
         sys.exit(1)
+
+
+def _demand(installation: settings.Settings) -> None:
+    """Refuse to poll what could never be delivered; where kroute's Kafka is down it may yet come."""
+    try:
+        demand(Reach(installation.kafka), rights(installation, "collector"), "collector")
+    except SourceUnreachable as e:
+        logging.getLogger(__name__).warning("%s", e)

@@ -10,6 +10,7 @@ import click
 
 import kroute
 import kroute.cli
+from kroute import redact
 from kroute.contracts.common import one_line
 from kroute.errors import KrouteError
 
@@ -40,7 +41,7 @@ def main() -> None:
         cli(prog_name="kroute")
     except KrouteError as e:
         said = "\n".join(one_line(line) for line in str(e).split("\n"))  # it may name what stands in a stranger's file
-        click.echo(f"kroute: {said}", err=True)
+        click.echo(redact.clean(f"kroute: {said}"), err=True)
         sys.exit(2)
 
 

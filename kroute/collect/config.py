@@ -1,15 +1,19 @@
 """``collect.yaml``: which clusters, exporters and Connect workers are polled, and how often."""
 
+# ruff: noqa: RUF012 - msgspec gives each struct its own empty default
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from kroute.collect.access import HttpAccess, KafkaAccess, Strict, Url, check_urls, connection, context, find_secrets
+from kroute.collect.http import Http
 from kroute.contracts.common import Name
 from kroute.errors import BadFile
 from kroute.files import convert, line_of, read_yaml
@@ -17,42 +21,12 @@ from kroute.settings import Kafka
 
 Interval = Annotated[str, Meta(pattern=r"^[1-9][0-9]*(ms|s|m|h)$")]
 """A duration as people write it: ``15s``, ``500ms``, ``2m``, ``1h``."""
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s]+$")]
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 _DURATION = re.compile(r"^([0-9]+)(ms|s|m|h)$")
 MIN_MS, MAX_MS = 100, 3_600_000
 
 
-class _Strict(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Unknown keys are mistakes: a misspelt ``exclude`` must not silently include everything."""
-
-
-class KafkaAccess(_Strict, frozen=True, kw_only=True):
-    """How to reach one monitored cluster. Secrets are named (``password_env``, ``password_file``), never written here."""
-
-    bootstrap: Name
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    username: str | None = None
-    password_env: str | None = None
-    password_file: str | None = None
-    ssl_cafile: str | None = None
-    ssl_certfile: str | None = None
-    ssl_keyfile: str | None = None
-
-
-class HttpAccess(_Strict, frozen=True, kw_only=True):
-    """Credentials of an HTTP endpoint; the same rule for secrets. ``bearer_*``: a token instead of a password."""
-
-    username: str | None = None
-    password_env: str | None = None
-    password_file: str | None = None
-    bearer_env: str | None = None
-    bearer_file: str | None = None
-    cafile: str | None = None
-
-
-class Groups(_Strict, frozen=True, kw_only=True):
+class Groups(Strict, frozen=True, kw_only=True):
     """Consumer groups to poll, by globs. ``racks``: glob of a client's host → its rack, for clients that tell none."""
 
     include: tuple[str, ...] = ("*",)
@@ -61,14 +35,14 @@ class Groups(_Strict, frozen=True, kw_only=True):
     racks: dict[str, str] = {}
 
 
-class TopologyPoll(_Strict, frozen=True, kw_only=True):
+class TopologyPoll(Strict, frozen=True, kw_only=True):
     """Placement, quorum, log dirs, transactions. ``config_interval``: topic configuration changes seldom and costs most."""
 
     interval: Interval | None = None
     config_interval: Interval = "10m"
 
 
-class Exposition(_Strict, frozen=True, kw_only=True):
+class Exposition(Strict, frozen=True, kw_only=True):
     """One Prometheus endpoint. ``aliases``: shipped tables by name, or files ending in ``.yaml`` beside the config.
 
     ``cpus``: processors the process may use; turns CPU seconds into a ratio.
@@ -91,7 +65,7 @@ class Exposition(_Strict, frozen=True, kw_only=True):
             raise ValueError("a connect-worker needs 'connect', the name of its Connect cluster")
 
 
-class ConnectCluster(_Strict, frozen=True, kw_only=True):
+class ConnectCluster(Strict, frozen=True, kw_only=True):
     """One Connect cluster by the REST address of any worker. ``systems``: connector glob → the outside system it talks to."""
 
     name: Name
@@ -101,7 +75,7 @@ class ConnectCluster(_Strict, frozen=True, kw_only=True):
     auth: HttpAccess | None = None
 
 
-class Cluster(_Strict, frozen=True, kw_only=True):
+class Cluster(Strict, frozen=True, kw_only=True):
     """One monitored cluster. A part that is left out is not polled."""
 
     name: Name
@@ -116,8 +90,8 @@ class Cluster(_Strict, frozen=True, kw_only=True):
             raise ValueError("'groups' and 'topology' need 'kafka', the cluster's address")
 
 
-class CollectConfig(_Strict, frozen=True, kw_only=True):
-    """The whole file. ``metrics_port``: the collector's own Prometheus metrics, on loopback."""
+class CollectConfig(Strict, frozen=True, kw_only=True):
+    """The whole file. ``metrics_port``: the collector's own Prometheus metrics, at ``KROUTE_WEB_HOST``."""
 
     clusters: Annotated[tuple[Cluster, ...], Meta(min_length=1)]
     interval: Interval = "15s"
@@ -125,11 +99,26 @@ class CollectConfig(_Strict, frozen=True, kw_only=True):
 
 
 class Loaded(Struct, frozen=True):
-    """A checked configuration with its folder (alias files are found from there) and its secrets by field path."""
+    """A checked configuration with its folder (files it names are found from there) and its secrets by field path."""
 
     config: CollectConfig
     folder: Path
     secrets: Mapping[str, str]
+    connections: Mapping[int, Kafka]
+    contexts: Mapping[str, ssl.SSLContext]
+
+    def __repr__(self) -> str:
+        return f"Loaded({self.folder}, {len(self.config.clusters)} clusters, {len(self.secrets)} secrets)"
+
+    def http(self, auth: HttpAccess | None, at: str, timeout_s: float) -> Http:
+        """A client for the endpoint at a field path such as ``.clusters[0].connect[0]``."""
+        return Http(
+            timeout_s=timeout_s,
+            username=auth.username if auth else None,
+            password=self.secret(f"{at}.auth.password"),
+            bearer=self.secret(f"{at}.auth.bearer"),
+            tls=self.contexts.get(at),
+        )
 
     def secret(self, at: str) -> str | None:
         """The secret named at a field path such as ``.clusters[0].kafka.password``."""
@@ -141,18 +130,7 @@ class Loaded(Struct, frozen=True):
 
     def kafka(self, index: int) -> Kafka:
         """The connection of cluster ``index``."""
-        access = self.config.clusters[index].kafka
-        assert access is not None
-        return Kafka(
-            bootstrap=access.bootstrap,
-            security_protocol=access.security_protocol,
-            sasl_mechanism=access.sasl_mechanism or ("PLAIN" if access.security_protocol.startswith("SASL") else None),
-            username=access.username,
-            password=self.secret(f".clusters[{index}].kafka.password"),
-            ssl_cafile=access.ssl_cafile,
-            ssl_certfile=access.ssl_certfile,
-            ssl_keyfile=access.ssl_keyfile,
-        )
+        return self.connections[index]
 
 
 def duration_ms(text: str) -> int:
@@ -183,10 +161,29 @@ def load_config(path: str | Path, env: Mapping[str, str] | None = None) -> Loade
         if name in seen:
             raise bad(field, f"{name.rpartition('|')[2]!r} stands here twice")
         seen.add(name)
+    check_urls(value, bad)
     folder = Path(path).resolve().parent
-    secrets: dict[str, str] = {}
-    _find_secrets(value, "", environment, folder, secrets, bad)
-    return Loaded(config, folder, secrets)
+    secrets = find_secrets(value, environment, folder, bad)
+    connections = {
+        i: connection(c.kafka, f".clusters[{i}].kafka", folder, secrets, bad)
+        for i, c in enumerate(config.clusters)
+        if c.kafka is not None
+    }
+    contexts: dict[str, ssl.SSLContext] = {}
+    for at, auth in _endpoints(config):
+        try:
+            made = context(auth, folder)
+        except (OSError, ValueError) as e:
+            raise bad(f"{at}.auth", f"its files hold no certificate or key in PEM that fits: {e}") from None
+        if made is not None:
+            contexts[at] = made
+    return Loaded(config, folder, secrets, connections, contexts)
+
+
+def _endpoints(config: CollectConfig) -> Iterator[tuple[str, HttpAccess | None]]:
+    for i, c in enumerate(config.clusters):
+        yield from ((f".clusters[{i}].metrics[{j}]", m.auth) for j, m in enumerate(c.metrics))
+        yield from ((f".clusters[{i}].connect[{j}]", m.auth) for j, m in enumerate(c.connect))
 
 
 def _intervals(config: CollectConfig) -> list[tuple[str, str]]:
@@ -214,24 +211,3 @@ def _names(config: CollectConfig) -> list[tuple[str, str]]:
         out += [(f"{at}.metrics[{j}].url", f"url|{c.name}|{m.source}|{m.url}") for j, m in enumerate(c.metrics)]
         out += [(f"{at}.connect[{j}].name", f"connect|{c.name}|{m.name}") for j, m in enumerate(c.connect)]
     return out
-
-
-def _find_secrets(value: Any, at: str, env: Mapping[str, str], folder: Path, out: dict[str, str], bad: Any) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            field = f"{at}.{key}"
-            name = str(key)
-            if isinstance(item, str) and name in ("password_env", "bearer_env"):
-                if item not in env:
-                    raise bad(field, f"{item} is not set in the environment")
-                out[f"{at}.{name.removesuffix('_env')}"] = env[item]
-            elif isinstance(item, str) and name in ("password_file", "bearer_file"):
-                try:
-                    out[f"{at}.{name.removesuffix('_file')}"] = (folder / item).read_text(encoding="utf-8").strip()
-                except (OSError, UnicodeDecodeError) as e:
-                    raise bad(field, f"{item} cannot be read: {e}") from None
-            else:
-                _find_secrets(item, field, env, folder, out, bad)
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            _find_secrets(item, f"{at}[{i}]", env, folder, out, bad)

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 from typing import Any, Protocol, TextIO
 
 import orjson
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
 from kroute.collect.lag import QUIET
 from kroute.collect.message import Message
 from kroute.collect.monitor import Monitor
 from kroute.contracts.topics import MAX_INPUT_BYTES, Names
+from kroute.reach import Refusals, failed
 from kroute.settings import Kafka
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,17 @@ class ToKafka:
         self._names = names
         self._monitor = monitor
         self._refused: str | None = None
+        self._refusals = Refusals()
         self._lost = 0
-        self._producer = Producer({
-            **kafka.librdkafka(), "client.id": "kroute-collect", "logger": QUIET,
-            "enable.idempotence": True, "compression.type": "zstd", "linger.ms": 50, "message.max.bytes": MAX_INPUT_BYTES,
-            "queue.buffering.max.kbytes": 256 * 1024, "message.timeout.ms": 60_000,
-        })  # fmt: skip
+        self._kafka = kafka
+        try:
+            self._producer = Producer({
+                **kafka.librdkafka(), "client.id": "kroute-collect", "logger": QUIET, "error_cb": self._trouble,
+                "enable.idempotence": True, "compression.type": "zstd", "linger.ms": 50, "message.max.bytes": MAX_INPUT_BYTES,
+                "queue.buffering.max.kbytes": 256 * 1024, "message.timeout.ms": 60_000,
+            })  # fmt: skip
+        except KafkaException as e:
+            raise failed(kafka, e) from None
 
     def send(self, messages: Iterable[Message]) -> None:
         """Queue messages; a full queue is waited on for 5 s, then the message counts as lost."""
@@ -68,10 +74,19 @@ class ToKafka:
 
     def _delivered(self, error: Any, message: Any) -> None:
         if error is not None:
-            self._lose(message.topic(), error.str())
+            refused = error.name().endswith("AUTHORIZATION_FAILED")
+            why = str(failed(self._kafka, error, f"Write on topic {message.topic()}")) if refused else error.str()
+            self._lose(message.topic(), why)
         elif self._refused is not None:
             log.info("kroute's Kafka takes messages again")
             self._refused = None
+
+    def _trouble(self, error: Any) -> None:
+        """Messages time out a minute later and do not tell why."""
+        before = self._refusals.last
+        self._refusals.note(error)
+        if self._refusals.last is not None and self._refusals.last != before:
+            log.error("kroute's Kafka refuses the collector: %s", self._refusals.last)
 
     def _lose(self, topic: str, why: str) -> None:
         self._lost += 1

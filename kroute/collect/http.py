@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from kroute import redact
 from kroute.errors import SourceUnreachable
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -17,17 +18,20 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 class Http:
-    """One endpoint's client. ``bearer`` or ``username`` and ``password``; ``cafile`` for a private authority."""
+    """One endpoint's client. ``bearer`` or ``username`` and ``password``; ``tls`` where it is not the system's own."""
 
     def __init__(
         self, *, timeout_s: float, username: str | None = None, password: str | None = None, bearer: str | None = None,
-        cafile: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:  # fmt: skip
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._headers: dict[str, str] = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         if username is not None:
-            self._headers["Authorization"] = "Basic " + b64encode(f"{username}:{password or ''}".encode()).decode()
-        self._cafile = cafile
+            login = f"{username}:{password or ''}"
+            self._headers["Authorization"] = "Basic " + b64encode(login.encode()).decode()
+            if password:
+                redact.hide(password, login)
+        self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, url: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
@@ -81,7 +85,7 @@ class Http:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            context: ssl.SSLContext | bool = ssl.create_default_context(cafile=self._cafile) if self._cafile else True
+            context: ssl.SSLContext | bool = True if self._tls is None else self._tls
             self._session = aiohttp.ClientSession(
                 timeout=self._timeout, headers=self._headers, connector=aiohttp.TCPConnector(limit=8, ssl=context)
             )

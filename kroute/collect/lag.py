@@ -73,7 +73,7 @@ class LagPoller:
         self._exclude = tuple(exclude)
         self._racks = dict(racks or {})
         self._timeout_s = timeout_s(interval_ms)
-        self._config = librdkafka(kafka, self._timeout_s)
+        self._kafka = kafka
         self._admin: Any = None
         self._known: dict[str, None] = {}
 
@@ -96,7 +96,7 @@ class LagPoller:
 
     def _poll(self, now: int) -> list[Message]:
         if self._admin is None:
-            self._admin = _admin.AdminClient(self._config)
+            self._admin = _admin.AdminClient(librdkafka(self._kafka, self._timeout_s))
         leaders = self._leaders()  # first: it also makes librdkafka drop brokers that left the cluster
         listed, partial = self._list()
         described = self._describe(sorted({*listed, *self._known}))

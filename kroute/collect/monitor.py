@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from kroute.errors import ConfigError
+from kroute.settings import WebAccess
+from kroute.web import application, serve
 
 
 class Monitor:
@@ -33,9 +35,11 @@ class Monitor:
             "kroute_collect_undelivered", "Messages Kafka did not take.", ("topic",), registry=self.registry
         )
 
-    def serve(self, port: int) -> None:
-        """Serve ``/metrics`` on loopback; raises ConfigError where the port is taken."""
-        try:
-            start_http_server(port, addr="127.0.0.1", registry=self.registry)
-        except OSError as e:
-            raise ConfigError(f"metrics_port {port}: {e.strerror or e}") from None
+    async def serve(self, host: str, port: int, access: WebAccess) -> web.AppRunner:
+        """Serve ``/metrics``; raises ConfigError where that may not be, or the port is taken."""
+        app = application(access)
+        app.add_routes([web.get("/metrics", self._metrics)])
+        return await serve(app, host, port, access)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -16,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 from zlib import crc32
 
+from kroute.collect.access import HttpAccess
 from kroute.collect.aliases import load_aliases
-from kroute.collect.config import HttpAccess, Loaded, duration_ms
+from kroute.collect.config import Loaded, duration_ms
 from kroute.collect.connect import ConnectPoller, TaskMetrics
 from kroute.collect.deliver import Sink
 from kroute.collect.http import Http
@@ -191,12 +192,6 @@ class Collector:
         return Source(poller, in_thread)
 
     def _http(self, loaded: Loaded, auth: HttpAccess | None, at: str, interval_ms: int) -> Http:
-        http = Http(
-            timeout_s=timeout_s(interval_ms),
-            username=auth.username if auth else None,
-            password=loaded.secret(f"{at}.auth.password"),
-            bearer=loaded.secret(f"{at}.auth.bearer"),
-            cafile=auth.cafile if auth else None,
-        )
+        http = loaded.http(auth, at, timeout_s(interval_ms))
         self._https.append(http)
         return http

@@ -17,6 +17,7 @@ FUTURE_MS = 60_000
 
 REASONS: tuple[str, ...] = (
     "not-json", "wrong-type", "newer-version", "from-the-future", "too-large", "bad-key", "no-value", "bad-policy",
+    "not-allowed",
 )  # fmt: skip
 """The stable words a dead letter's ``reason`` is one of."""
 

@@ -27,7 +27,8 @@ from kafka.errors import KafkaError
 from kafka.protocol.admin import DescribeClientQuotasRequest
 
 from kroute.admin.policy import versions
-from kroute.collect.config import HttpAccess, Loaded
+from kroute.collect.access import HttpAccess
+from kroute.collect.config import Loaded
 from kroute.collect.connect import ConnectPoller
 from kroute.collect.http import Http
 from kroute.collect.lag import LagPoller, why
@@ -166,13 +167,7 @@ def index(past: Past) -> OwnershipIndex:
 
 @asynccontextmanager
 async def _http(loaded: Loaded, auth: HttpAccess | None, at: str) -> AsyncIterator[Http]:
-    http = Http(
-        timeout_s=_TIMEOUT_MS / 1000,
-        username=auth.username if auth else None,
-        password=loaded.secret(f"{at}.auth.password"),
-        bearer=loaded.secret(f"{at}.auth.bearer"),
-        cafile=auth.cafile if auth else None,
-    )
+    http = loaded.http(auth, at, _TIMEOUT_MS / 1000)
     try:
         yield http
     finally:

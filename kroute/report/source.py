@@ -176,5 +176,5 @@ def _topics(settings: Settings, short: str) -> list[str]:
     if short != "controls":
         return [name]
     with admin.consumer(settings) as reader:
-        there = reader.list_topics(timeout=admin.TIMEOUT_S).topics
+        there = reader.metadata().topics
     return [name, *sorted(t for t in there if t.startswith(f"{name}."))]

@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.cimpl import Message
 
 from kroute.errors import SourceUnreachable
+from kroute.reach import Refusals, failed, metadata
 from kroute.settings import Settings
 
 TIMEOUT_S = 30.0
@@ -28,37 +29,57 @@ class Span(NamedTuple):
     end: int
 
 
+class Reader(Consumer):
+    """A consumer that is assigned by hand and remembers why it was turned away."""
+
+    def __init__(self, settings: Settings, group: str) -> None:
+        self.kafka = settings.kafka
+        self._refusals = Refusals()
+        super().__init__({
+            **settings.kafka.librdkafka(),
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "log_level": 0,
+            "error_cb": self._refusals.note,
+        })  # fmt: skip
+
+    def metadata(self) -> Any:
+        """The cluster's metadata; raises SourceUnreachable."""
+        return metadata(self, self.kafka, self._refusals, TIMEOUT_S)
+
+
 @contextmanager
-def consumer(settings: Settings, group: str | None = None) -> Iterator[Consumer]:
+def consumer(settings: Settings, group: str | None = None) -> Iterator[Reader]:
     """A consumer that is assigned by hand; ``group`` only names whose commits are asked for.
 
     Raises:
         SourceUnreachable: Kafka gave no answer to what was asked inside.
+        NotAuthorized: Kafka does not let this client; names the right.
     """
-    out = Consumer({
-        **settings.kafka.librdkafka(),
-        "group.id": group or f"{settings.app_id}-reader",
-        "enable.auto.commit": False,
-        "auto.offset.reset": "error",
-        "enable.partition.eof": True,
-        "log_level": 0,
-    })  # fmt: skip
+    name = group or f"{settings.app_id}-reader"
+    try:
+        out = Reader(settings, name)
+    except KafkaException as e:
+        raise failed(settings.kafka, e) from None
     try:
         yield out
     except KafkaException as e:
-        raise SourceUnreachable(f"Kafka at {settings.kafka.bootstrap}: {e.args[0].str()}") from None
+        of_group = e.args[0].name() == "GROUP_AUTHORIZATION_FAILED"
+        raise failed(settings.kafka, e, f"Describe on group {name}" if of_group else None) from None
     finally:
         out.close()
 
 
-def spans(reader: Consumer, topics: Iterable[str]) -> list[Span]:
+def spans(reader: Reader, topics: Iterable[str]) -> list[Span]:
     """Start and end of every partition of ``topics``, by topic and partition."""
-    metadata = reader.list_topics(timeout=TIMEOUT_S)
+    found = reader.metadata().topics
     out: list[Span] = []
     for topic in topics:
-        if topic not in metadata.topics:
+        if topic not in found:
             continue
-        parts = sorted(metadata.topics[topic].partitions)
+        parts = sorted(found[topic].partitions)
         out += [Span(topic, p, *_watermarks(reader, TopicPartition(topic, p))) for p in parts]
     return out
 
@@ -97,8 +118,10 @@ def records(reader: Consumer, parts: Sequence[Span]) -> Iterator[Message]:
             where = (message.topic() or "", message.partition() or 0)
             offset = message.offset() or 0
             error = message.error()
+            if error is not None and error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                continue  # librdkafka looks for the coordinator of a group that is never joined here
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                raise KafkaException(error)
+                raise KafkaException(error, f"Read on topic {where[0]}" if where[0] else None)
             if error is None and offset < ends.get(where, 0):
                 yield message
             # The last offsets may have no record (compaction, transaction markers): then the end itself is told.

@@ -9,19 +9,22 @@ import asyncio
 import logging
 import os
 import socket
-import ssl
 import sys
 from pathlib import Path
 from typing import Any
 
 import faust
+import faust.auth
+from aiokafka.abc import AbstractTokenProvider
 from faust.app.base import BootStrategy
 from faust.types import TP
 from prometheus_client import REGISTRY
 
 from kroute import settings as settings_module
+from kroute import tls, web
 from kroute.contracts.topics import SIGNALS, STATES
-from kroute.errors import KrouteError
+from kroute.errors import ConfigError, KrouteError
+from kroute.oauth import Tokens
 from kroute.settings import Kafka, Settings
 from kroute.stream import consumer as holding
 from kroute.stream import metrics, placement
@@ -69,9 +72,13 @@ class App(faust.App):
         """Everything that can fail happens before anything is read. Blocks; once.
 
         Raises:
+            ConfigError: what is served may not be served there.
+            NotAuthorized: Kafka's ACLs lack a right.
             StateError: topics, stored rows or the datadir do not fit.
             SourceUnreachable: Kafka gave no answer.
         """
+        web.check_bind(self.settings.web_host, self.settings.web)
+        web.context(self.settings.web)
         create_topics(self.settings)
         discarded = self.datadir.open()
         metrics.STORE_DISCARDED.set(discarded)
@@ -168,7 +175,7 @@ def create_app(settings: Settings, engine: EngineLike | None = None, *, accept_g
     states = tuple(n for n in names if settings.names.short(n) in STATES)
     signals = tuple(n for n in names if settings.names.short(n) in SIGNALS)
     app.gate = StateGate(settings, states, lambda: app.ingest.positions, app.release_signals)
-    app.web_service = Web(settings.web_host, settings.web_port, app.not_ready)
+    app.web_service = Web(settings.web_host, settings.web_port, settings.web, app.not_ready)
     tables.by_name["journal"].on_recover(app.correlate.recover)
     app.on_partitions_revoked.connect(app.drain, weak=False)
 
@@ -229,14 +236,34 @@ def _conf(settings: Settings) -> dict[str, Any]:
     }
 
 
+class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
+    """Access tokens for aiokafka, from the source that all clients of the process share."""
+
+    def __init__(self, source: Tokens) -> None:
+        self._source = source
+
+    async def token(self) -> str:
+        """A token that has not ended; asking the endpoint blocks, so a thread does it."""
+        return (await asyncio.to_thread(self._source.get)).value
+
+
 def credentials(kafka: Kafka) -> Any:
-    """Faust's credentials for a cluster; None for PLAINTEXT."""
+    """Faust's credentials for a cluster; None for PLAINTEXT.
+
+    Raises:
+        ConfigError: a certificate or key that cannot be used.
+    """
     protocol = kafka.security_protocol
     context = None
     if protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=kafka.ssl_cafile)
-        if kafka.ssl_certfile:
-            context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile)
+        try:
+            context = tls.client(kafka.ssl_cafile, kafka.ssl_certfile, kafka.ssl_keyfile)
+        except (OSError, ValueError) as e:
+            raise ConfigError(
+                f"KROUTE_SSL_CAFILE, KROUTE_SSL_CERTFILE or KROUTE_SSL_KEYFILE holds no certificate or key in PEM that fits: {e}"
+            ) from None
+    if kafka.tokens is not None:
+        return faust.auth.OAuthCredentials(oauth_cb=TokenProvider(kafka.tokens), ssl_context=context)
     if protocol.startswith("SASL"):
         return faust.SASLCredentials(
             mechanism=kafka.sasl_mechanism, username=kafka.username, password=kafka.password, ssl_context=context

@@ -23,10 +23,11 @@ from faust.types import TP
 
 from kroute.contracts.alerts import Alert
 from kroute.contracts.facts import Envelope
-from kroute.errors import StateError
+from kroute.errors import BadMessage, StateError
 from kroute.settings import Settings
 from kroute.stream import journal, metrics
 from kroute.stream.flow import Flow
+from kroute.stream.forward import Record, dead_letter
 from kroute.stream.process import EXIT_STATE, Watchdog, die
 from kroute.stream.tables import Tables
 
@@ -63,6 +64,9 @@ class State(Protocol):
     def take_fallbacks(self) -> Mapping[str, int]:
         """Deliveries opened at a fallback since this was asked last, by the fallback's name."""
 
+    def take_forbidden(self) -> Sequence[Any]:
+        """Controls that the policy did not let their realm give, since this was asked last (``kroute.engine.Forbidden``)."""
+
 
 class EngineLike(Protocol):
     """What correlate needs of ``kroute.engine.Engine``."""
@@ -91,6 +95,7 @@ class Unit(NamedTuple):
     facts: int
     rows: dict[tuple[str, str], bytes | None]
     alerts: list[Alert]
+    letters: list[bytes]
 
 
 class Correlate:
@@ -105,6 +110,7 @@ class Correlate:
         self._watchdog = watchdog
         self._accept_gap = accept_gap
         self.topic = settings.names.full("facts")
+        self._dead_letters = settings.names.full("dead-letter")
         self._alerts_topic = settings.names.full("routed-alerts")
         self._decode = msgspec.json.Decoder(Envelope).decode
         self._recovering = asyncio.Lock()
@@ -143,6 +149,7 @@ class Correlate:
         self._watchdog.begin(p, messages[0].offset)
         rows: dict[tuple[str, str], bytes | None] = {}
         alerts: list[Alert] = []
+        letters: list[bytes] = []
         facts = offset = 0
         try:
             for m in messages:
@@ -155,6 +162,7 @@ class Correlate:
                 effects = held.state.step(offset, envelope)
                 rows.update(effects.rows)
                 alerts += effects.alerts
+                letters += self._refusals(p, held.state)
                 facts += len(envelope.facts)
                 held.applied = offset
                 metrics.STEP.observe(time.perf_counter() - began)
@@ -164,13 +172,15 @@ class Correlate:
         assert held is not None
         if held.writing is not None:
             await held.writing
-        unit = Unit(messages[0].offset, offset, facts, rows, alerts)
+        unit = Unit(messages[0].offset, offset, facts, rows, alerts, letters)
         held.writing = self.flow.also(self._write(p, held, unit))
 
     async def _write(self, p: int, held: Held, unit: Unit) -> None:
         """Make a unit durable."""
         began = time.perf_counter()
         try:
+            # Before the journal commits the unit: after a stop in between they are written again, the same bytes.
+            await self._send(self._dead_letters, ((None, letter, None) for letter in unit.letters))
             await self._write_journal(p, unit.offset, unit.rows, unit.alerts)
             await self._write_effects(p, unit.offset, unit.rows, unit.alerts)
         except Exception as e:
@@ -214,10 +224,26 @@ class Correlate:
             await self._tables.write(p, offset, ((table, key, value) for (table, key), value in rows.items()))
         if alerts:
             self._watchdog.check()
-            send = self._app.producer.send
-            acks = [await send(self._alerts_topic, a.key.encode(), a.value, None, None, list(a.headers)) for a in alerts]
-            await asyncio.gather(*acks)
-            metrics.ALERTS.inc(len(acks))
+            metrics.ALERTS.inc(await self._send(self._alerts_topic, ((a.key.encode(), a.value, list(a.headers)) for a in alerts)))
+
+    async def _send(self, topic: str, records: Iterable[tuple[bytes | None, bytes, Any]]) -> int:
+        """Send (key, value, headers) in order and wait until all are durable; how many."""
+        acks = [await self._app.producer.send(topic, key, value, None, None, headers) for key, value, headers in records]
+        await asyncio.gather(*acks)
+        return len(acks)
+
+    @staticmethod
+    def _refusals(p: int, state: State) -> list[bytes]:
+        """Dead letters of controls that were not allowed. Every partition has all controls; the first tells of them."""
+        out = []
+        for fact, kind, why in state.take_forbidden():
+            if p == 0:
+                log.warning("%s[%d] offset %d: a %s is refused: %s", fact.src, fact.p, fact.o, kind, why)
+                metrics.FORBIDDEN.labels(fact.realm or "", kind).inc()
+                key = None if fact.key is None else fact.key.encode()
+                record = Record(fact.src, fact.p, fact.o, fact.ts, key, bytes(fact.val))
+                out.append(dead_letter(record, BadMessage("not-allowed", why), fact.ts))
+        return out
 
     async def commit(self) -> None:
         """Commit the durable offsets: the group's lag is then true. Where reading begins is told by the journal alone."""

@@ -25,6 +25,9 @@ ALERTS = Counter("kroute_correlate_alerts_total", "Records produced to routed-al
 FALLBACKS = Counter(
     "kroute_routing_fallbacks_total", "Deliveries opened at a team that no ownership row names, by the fallback's name", ["via"]
 )  # fmt: skip
+FORBIDDEN = Counter(
+    "kroute_correlate_controls_refused_total", "Controls that the policy does not let their realm give", ["realm", "kind"]
+)  # fmt: skip
 UNREADABLE = Counter("kroute_correlate_unreadable_total", "Records of facts that are not envelopes and were passed over")
 STEP = Histogram(
     "kroute_correlate_step_seconds", "Time in the engine per unit of work",

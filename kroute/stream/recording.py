@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 import orjson
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.cimpl import Message
 
 from kroute.contracts.facts import Envelope
@@ -153,7 +153,7 @@ def fact_line(message: Message) -> bytes:
     )
 
 
-def _snapshot(settings: Settings, reader: Consumer, partition: int, at_ms: int) -> Snapshot | None:
+def _snapshot(settings: Settings, reader: admin.Reader, partition: int, at_ms: int) -> Snapshot | None:
     def versions(table: str) -> Iterator[Version]:
         spans = admin.spans(reader, [changelog(settings, table)])
         for m in admin.records(reader, [s for s in spans if s.partition == partition]):
@@ -164,7 +164,7 @@ def _snapshot(settings: Settings, reader: Consumer, partition: int, at_ms: int) 
     return snapshot(partition, list(versions("journal")), versions, at_ms)
 
 
-def _follow(reader: Consumer, parts: list[admin.Span]) -> Iterator[Message]:
+def _follow(reader: admin.Reader, parts: list[admin.Span]) -> Iterator[Message]:
     reader.assign([TopicPartition(p.topic, p.partition, max(p.start, p.end)) for p in parts])
     while True:
         message = reader.poll(1.0)

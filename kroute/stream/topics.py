@@ -11,11 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from kroute.contracts.topics import INPUTS, TABLES, TOPICS
 from kroute.errors import ConfigError, SourceUnreachable, StateError
+from kroute.reach import Reach, failed
+from kroute.reach import existing as reachable
+from kroute.rights.check import demand
+from kroute.rights.processes import rights
 from kroute.settings import Settings
 from kroute.stream.changelog import changelog
 
@@ -92,44 +95,45 @@ def create_topics(settings: Settings) -> None:
     Raises:
         StateError: ``facts`` or a changelog exists with another partition count.
         SourceUnreachable: Kafka gave no answer or refused a topic.
+        NotAuthorized: Kafka's ACLs lack a right that a worker needs; names all of them.
     """
     topics = wanted(settings, realms())
-    admin = AdminClient({**settings.kafka.librdkafka(), "log_level": 0})
-    try:
-        metadata = admin.list_topics(timeout=TIMEOUT_S)
-    except KafkaException as e:
-        raise SourceUnreachable(f"Kafka at {settings.kafka.bootstrap} gave no answer: {e.args[0].str()}") from None
-    existing = {name: len(t.partitions) for name, t in metadata.topics.items() if t.error is None}
+    reach = Reach(settings.kafka)
+    existing = reachable(reach.metadata())
     check_counts(topics, existing)
+    # First: a topic that it may not see looks like one that is not there, and could neither be made nor waited for.
+    demand(reach, rights(settings, "worker", realms()), "worker")
     missing = [
         NewTopic(t.name, num_partitions=t.partitions, replication_factor=settings.replication_factor, config=dict(t.config))
         for t in topics
         if t.name not in existing
     ]
-    if not missing:
-        return
-    for name, future in admin.create_topics(missing, request_timeout=TIMEOUT_S).items():
-        try:
-            future.result()
-        except KafkaException as e:
-            if e.args[0].name() != "TOPIC_ALREADY_EXISTS":  # another worker was first
+    if missing:
+        for name, future in reach.client.create_topics(missing, request_timeout=TIMEOUT_S).items():
+            try:
+                future.result()
+            except KafkaException as e:
+                if e.args[0].name() == "TOPIC_ALREADY_EXISTS":  # another worker was first
+                    continue
+                if e.args[0].name().endswith("AUTHORIZATION_FAILED"):
+                    raise failed(settings.kafka, e, f"Create on topic {name}, which does not exist") from None
                 raise SourceUnreachable(f"topic {name} could not be created: {e.args[0].str()}") from None
-    _wait_until_known(admin, settings, topics)
+        _wait_until_known(reach, topics)
 
 
-def _wait_until_known(admin: AdminClient, settings: Settings, topics: list[Wanted]) -> None:
+def _wait_until_known(reach: Reach, topics: list[Wanted]) -> None:
     """Creation is asynchronous in Kafka: a consumer that asks too early caches the topic as missing."""
     names = {t.name for t in topics}
     known: Mapping[str, int] = {}
     for _ in range(100):
-        metadata = admin.list_topics(timeout=TIMEOUT_S)
+        found = reach.metadata().topics
         known = {
             name: len(t.partitions)
-            for name, t in metadata.topics.items()
+            for name, t in found.items()
             if t.error is None and t.partitions and all(p.leader >= 0 for p in t.partitions.values())
         }
         if names <= known.keys():
             check_counts(topics, known)
             return
-        admin.poll(0.1)
+        reach.client.poll(0.1)
     raise SourceUnreachable(f"topics without a leader after creation: {', '.join(sorted(names - known.keys()))}")

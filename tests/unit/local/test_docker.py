@@ -13,6 +13,8 @@ import yaml
 from kroute.cli.main import cli
 from kroute.collect.config import load_config
 from kroute.local.artefacts import KAFKA_VERSION
+from kroute.settings import load
+from kroute.web import check_bind
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -26,6 +28,30 @@ def test_our_containers_have_a_read_only_root_and_no_capabilities(name: str) -> 
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_nothing_gives_our_containers_back_what_the_image_has_not(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert not {"privileged", "cap_add", "user", "devices", "pid", "ipc", "network_mode"} & service.keys()
+    writable = [v for v in service.get("volumes", []) if not v.endswith(":ro")]
+    assert writable == (["worker-data:/var/lib/kroute"] if name == "worker" else [])
+    assert service["tmpfs"] == ["/tmp"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_service_may_serve_where_it_serves(name: str) -> None:
+    settings = load({k: str(v) for k, v in COMPOSE["services"][name]["environment"].items()})
+    check_bind(settings.web_host, settings.web)
+    published = COMPOSE["services"][name].get("ports", [])
+    assert settings.web.open is bool(published), "open only where the host's loopback is what publishes it"
+
+
+def test_no_image_holds_a_secret() -> None:
+    told = DOCKERFILE + (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert not re.search(r"(PASSWORD|SECRET|BEARER|TOKEN)(?!_FILE)[A-Z_]*[:=]", told)
+    ignored = (ROOT / "deploy/docker/Dockerfile.dockerignore").read_text(encoding="utf-8")
+    assert ignored.splitlines()[0] == "*" or "*" in ignored.split()
 
 
 def test_the_image_runs_as_a_user_without_rights_and_can_tell_its_health() -> None:

@@ -125,7 +125,7 @@ def test_l17_a_breach_is_foreseen() -> None:
 
 
 def test_l17_a_group_that_commits_in_every_other_poll_does_not_flap() -> None:
-    b = simulate(Bench(Stated(objective=600)), 60, commit_s=60, speed=lambda t: 1e9 if t < 600 else 60)
+    b = simulate(Bench(Stated(objective=300)), 60, commit_s=60, speed=lambda t: 1e9 if t < 600 else 60)
     risk, breach = b.first("objective-at-risk"), b.first("objective-breached")
     assert risk is not None
     assert breach is not None

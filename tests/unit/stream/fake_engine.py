@@ -68,6 +68,9 @@ class FakeState:
     def take_fallbacks(self) -> dict[str, int]:
         return {}
 
+    def take_forbidden(self) -> list[Any]:
+        return []
+
     def _get(self, where: tuple[str, str], default: Any) -> Any:
         raw = self.rows.get(where)
         return default if raw is None else msgspec.json.decode(raw)

@@ -70,7 +70,7 @@ class World:
     async def _send(self, topic: str, key: bytes, value: bytes, *_: Any) -> asyncio.Future[None]:
         if self.fail_at == topic:
             raise OSError("no alert was sent")
-        self.log.append((topic, key.decode()))
+        self.log.append((topic, key.decode() if key is not None else value.decode()))
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.set_result(None)
         return future

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from kroute.contracts import codec
 from kroute.contracts.alerts import Alert
-from kroute.contracts.facts import PROGRESS, Envelope, Fact
+from kroute.contracts.common import Entity
+from kroute.contracts.facts import FLOOD, PROGRESS, Envelope, Fact, Flood
 from kroute.contracts.rows import Change, Control, Ownership, Policy
 from kroute.contracts.topics import INPUTS, SIGNALS
 from kroute.diagnosis.load import Catalogue, load
@@ -33,6 +34,9 @@ REVIEW_MS = 5_000
 """Diagnosis runs when symptoms changed, and at least this often while anything is wrong."""
 JUMP_MS = 2 * DEFAULT_INTERVAL_MS
 """A jump of ``now`` above two polls starts a settle period."""
+
+
+_FLOOD = msgspec.json.Decoder(Flood)
 
 
 class Effects(NamedTuple):
@@ -149,6 +153,8 @@ class PartitionState:
         for fact in envelope.facts:
             if fact.topic == PROGRESS:
                 self._progress(fact)
+            elif fact.topic == FLOOD:
+                self._flood(fact)
             else:
                 self._apply(fact)
         alerts = self._tick(offset)
@@ -169,6 +175,17 @@ class PartitionState:
         if now - clock.now > JUMP_MS:
             clock.settle_until = now + self._timing().settle_ms
         clock.now = now
+
+    def _flood(self, fact: Fact) -> None:
+        try:
+            told = _FLOOD.decode(fact.val)
+        except msgspec.MsgspecError:
+            self.refused += 1
+            return
+        if fact.d in self._clock.clusters:  # it was heard, so it has a domain
+            domain = self._domain(fact.d)
+            domain.flooded(told, self._clock.now or fact.ts)
+            self._clock.dirty[fact.d] = self._clock.dirty.get(fact.d, False) or domain.changed()
 
     def _apply(self, fact: Fact) -> None:
         clock = self._clock
@@ -258,6 +275,10 @@ class PartitionState:
                 self.ownership, self.policy, self.controls, self.changes,
             )  # fmt: skip
         return domain
+
+    def at_stake(self) -> list[Entity]:
+        """What objectives that are breached or at risk hang on, of all domains; the worst first within each."""
+        return [e for name in sorted(self.domains) for e in self.domains[name].at_stake()]
 
     def take_fallbacks(self) -> dict[str, int]:
         """Deliveries opened at a fallback since this was asked last, by the fallback's name; for metrics."""

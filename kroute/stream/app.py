@@ -11,6 +11,7 @@ import os
 import socket
 import ssl
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,7 @@ def create_app(settings: Settings, engine: EngineLike | None = None, *, accept_g
     async def tick() -> None:
         await app.ingest.tick()
         try:
-            await app.correlate.commit()
+            await app.correlate.commit(app.ingest.clock.now_ms(time.monotonic()))
         except Exception as e:  # only figures for operators: the journal holds the position
             log.warning("positions of facts could not be committed: %r", e)
 

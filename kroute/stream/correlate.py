@@ -22,10 +22,12 @@ import msgspec
 from faust.types import TP
 
 from kroute.contracts.alerts import Alert
+from kroute.contracts.common import Entity
 from kroute.contracts.facts import Envelope
 from kroute.errors import StateError
 from kroute.settings import Settings
 from kroute.stream import journal, metrics
+from kroute.stream.budget import write_note
 from kroute.stream.flow import Flow
 from kroute.stream.process import EXIT_STATE, Watchdog, die
 from kroute.stream.tables import Tables
@@ -60,6 +62,9 @@ class State(Protocol):
     def step(self, offset: int, envelope: Envelope) -> EffectsLike:
         """Apply one record of facts."""
 
+    def at_stake(self) -> Sequence[Entity]:
+        """Entities that an objective which is breached or at risk hangs on, the worst first."""
+
     def take_fallbacks(self) -> Mapping[str, int]:
         """Deliveries opened at a fallback since this was asked last, by the fallback's name."""
 
@@ -75,11 +80,13 @@ class Held:
     """A facts partition this worker owns: its state, and the newest durable offset (-1: none).
 
     ``applied``: newest offset that the state holds, at most one unit ahead; ``writing``: that unit, being made durable.
+    ``at_ms``: append time of the newest durable record of facts, 0 where none was applied since recovery.
     """
 
     def __init__(self, state: State, offset: int) -> None:
         self.state = state
         self.offset = self.applied = offset
+        self.at_ms = 0
         self.writing: asyncio.Task[None] | None = None
 
 
@@ -91,6 +98,7 @@ class Unit(NamedTuple):
     facts: int
     rows: dict[tuple[str, str], bytes | None]
     alerts: list[Alert]
+    at_ms: int
 
 
 class Correlate:
@@ -164,7 +172,7 @@ class Correlate:
         assert held is not None
         if held.writing is not None:
             await held.writing
-        unit = Unit(messages[0].offset, offset, facts, rows, alerts)
+        unit = Unit(messages[0].offset, offset, facts, rows, alerts, int(messages[-1].timestamp * 1000))
         held.writing = self.flow.also(self._write(p, held, unit))
 
     async def _write(self, p: int, held: Held, unit: Unit) -> None:
@@ -175,7 +183,7 @@ class Correlate:
             await self._write_effects(p, unit.offset, unit.rows, unit.alerts)
         except Exception as e:
             die(f"{self.topic}[{p}] offset {unit.offset} could not be written: {e!r}", error=e)
-        held.offset = unit.offset
+        held.offset, held.at_ms = unit.offset, unit.at_ms
         self._watchdog.end(p, unit.first)
         for via, n in held.state.take_fallbacks().items():
             metrics.FALLBACKS.labels(via).inc(n)
@@ -219,15 +227,23 @@ class Correlate:
             await asyncio.gather(*acks)
             metrics.ALERTS.inc(len(acks))
 
-    async def commit(self) -> None:
-        """Commit the durable offsets: the group's lag is then true. Where reading begins is told by the journal alone."""
+    async def commit(self, now_ms: int | None) -> None:
+        """Commit the durable offsets: the group's lag is then true. Where reading begins is told by the journal alone.
+
+        Beside them stands what the ingest of every worker needs when not all can be had at once (``budget.Note``).
+        ``now_ms``: the broker's time, for this worker's own lag.
+        """
         positions = {TP(self.topic, p): h.offset + 1 for p, h in self.held.items()}
         if not (self.flow.is_open and positions):
             return
+        notes = {TP(self.topic, p): write_note(h.at_ms, h.state.at_stake()) for p, h in self.held.items() if h.at_ms}
+        for p, h in self.held.items():
+            if h.at_ms and now_ms is not None:
+                metrics.LAG.labels(str(p)).set(max(0, now_ms - h.at_ms) / 1000)
         for tp, end in (await self._app.consumer.highwaters(*positions)).items():
             metrics.BEHIND.labels(str(tp.partition)).set(max(0, end - positions[TP(*tp)]))
         if self.flow.is_open:
-            await self._app.consumer._commit(positions)
+            await self._app.consumer.commit_noted(positions, notes)
 
     # -- recovery --------------------------------------------------------------------------------------------
 
@@ -248,7 +264,7 @@ class Correlate:
         app = self._app
         partitions = sorted(tp.partition for tp in app.consumer.assignment() if tp.topic == self.topic)
         self.held = {p: h for p, h in self.held.items() if p in partitions}
-        for figure in (metrics.OFFSET, metrics.BEHIND):  # those of partitions that went elsewhere are told there
+        for figure in (metrics.OFFSET, metrics.BEHIND, metrics.LAG):  # those of partitions that went elsewhere are told there
             figure.clear()
         if not partitions:
             return

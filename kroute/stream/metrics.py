@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 FORWARDED = Counter("kroute_ingest_records_total", "Input records forwarded to facts, by source topic", ["topic"])
 REJECTED = Counter("kroute_ingest_dead_letters_total", "Input records sent to the dead-letter topic", ["topic", "reason"])
 OWN = Counter("kroute_ingest_own_records_total", "Input records left out because they are about kroute itself", ["topic"])
+LEFT_OUT = Counter(
+    "kroute_ingest_left_out_total", "Polls left out: their source is over its budget, or facts are behind, by topic", ["topic"]
+)  # fmt: skip
+FLOODING = Gauge("kroute_ingest_flooding", "1 while a source sends more than its budget and is thinned", ["cluster", "source"])
+THINNING = Gauge("kroute_ingest_thinning_partitions", "Partitions of facts so far behind that polls are thinned")
+INGEST_LAG = Gauge(
+    "kroute_ingest_lag_seconds", "How old the oldest input is that is not forwarded yet; largest over the partitions"
+)
 REACHED = Gauge("kroute_ingest_reached_timestamp_seconds", "Append time reached, by input partition", ["topic", "partition"])
 STATE_INPUTS_READ = Gauge("kroute_ingest_state_inputs_read", "1 when the state inputs are read to their end")
 
@@ -36,6 +44,7 @@ COMMIT = Histogram(
 )  # fmt: skip
 OFFSET = Gauge("kroute_correlate_offset", "Newest durable facts offset, by facts partition", ["partition"])
 BEHIND = Gauge("kroute_correlate_behind_records", "Records of facts not applied yet, by facts partition", ["partition"])
+LAG = Gauge("kroute_correlate_lag_seconds", "How long ago the newest applied fact was written, by facts partition", ["partition"])
 LOADED = Gauge("kroute_recovery_rows", "Rows loaded at the last recovery, by facts partition", ["partition"])
 GAP = Gauge("kroute_recovery_gap_records", "Facts deleted before they were applied, by facts partition", ["partition"])
 STORE_DISCARDED = Gauge("kroute_recovery_store_discarded", "1 when the local store of an unclean stop was thrown away at start")

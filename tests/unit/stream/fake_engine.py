@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from kroute.contracts.alerts import Alert
+from kroute.contracts.common import Entity
 from kroute.contracts.facts import Envelope
 from kroute.errors import KrouteError
 from kroute.settings import load
@@ -64,6 +65,9 @@ class FakeState:
                     body = msgspec.json.encode({"id": f"{value['group']}-{n}", "group": value["group"], **row, "at": offset})
                     alerts.append(Alert(value["group"], body, (("ce_id", f"{value['group']}-{n}".encode()),), fact.ts))
         return Effects(changed, alerts)
+
+    def at_stake(self) -> list[Entity]:
+        return []
 
     def take_fallbacks(self) -> dict[str, int]:
         return {}

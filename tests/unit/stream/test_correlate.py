@@ -105,7 +105,7 @@ class World:
             {"topic": "consumer-lag", "src": "s", "p": 0, "o": offset * 100 + i, "ts": 0, "val": {"group": "g", "partitions": []}}
             for i in range(messages)
         ]
-        return SimpleNamespace(partition=0, offset=offset, generation_id=1, value=orjson.dumps({"facts": facts}))
+        return SimpleNamespace(partition=0, offset=offset, generation_id=1, value=orjson.dumps({"facts": facts}), timestamp=1.0)
 
 
 async def test_the_journal_is_durable_before_the_rows_and_the_rows_before_the_alerts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ async def test_a_record_read_before_a_rebalance_is_left_to_the_new_owner(monkeyp
 async def test_a_record_that_is_no_envelope_is_passed_over_and_the_position_moves_on(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch)
     await world.correlate.recover()
-    await world.apply([SimpleNamespace(partition=0, offset=0, generation_id=1, value=b"\xff")])
+    await world.apply([SimpleNamespace(partition=0, offset=0, generation_id=1, value=b"\xff", timestamp=1.0)])
     await world.unit(1)
     unit = journal.decode(world.stored["journal"][0])
     assert unit is not None

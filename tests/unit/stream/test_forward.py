@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from kroute.contracts.facts import Envelope, Fact
 from kroute.errors import BadMessage
 from kroute.settings import Settings
+from kroute.stream.budget import Budget
 from kroute.stream.forward import (
+    LEFT_OUT,
     MAX_ENVELOPE,
     MAX_ITEM,
     MAX_ITEMS,
@@ -195,3 +197,22 @@ def test_a_bad_policy_is_a_dead_letter_and_a_good_one_goes_on() -> None:
     assert Forwarder(Settings()).forward(policy(routes=[{"name": "a", "page": "action"}])) is not None
     deleted = Record("kroute.policy", 0, 1, 1, b"policy", None)
     assert Forwarder(Settings()).forward(deleted) is not None
+
+
+def test_a_poll_beyond_the_budget_is_left_out_and_one_that_gets_through_says_how_often_it_comes() -> None:
+    forwarder = Forwarder(Settings(), Budget(1))
+    at = 1_800_000_000_000
+
+    def send(ts: int) -> Any:
+        value = {"cluster": "c", "observed_at_ms": ts, "interval_ms": 1000, "group": "g", "state": "Stable"}
+        return forwarder.forward(Record("kroute.consumer-lag", 0, 0, ts, None, orjson.dumps(value)))
+
+    first = send(at)
+    assert orjson.loads(first.fact)["val"]["interval_ms"] == 30_000
+    assert send(at + 20_000) is LEFT_OUT
+    assert orjson.loads(send(at + 40_000).fact)["val"]["interval_ms"] == 30_000
+    row = Record("kroute.ownership", 0, 0, at, b"team/*/t", orjson.dumps({"kind": "team", "cluster": "*", "name": "t"}))
+    for _ in range(5):
+        state = forwarder.forward(row)
+        assert state is not None
+        assert state.fact, "what people state is never thinned"

@@ -223,6 +223,7 @@ class Ingest:
         if self._pressure.behind != was:
             log.warning("partitions of %s that are behind: %s", self._facts, sorted(self._pressure.behind) or "none any more")
         metrics.THINNING.set(len(self._pressure.behind))
+        metrics.URGENT.set(len(self.budget.urgent))
 
     async def _at_end(self, tps: Sequence[TP], ends: dict[TP, int], now: int) -> list[TP]:
         """Partitions whose every record appended before ``now`` is confirmed; ``now`` was taken before ``ends``."""

@@ -20,6 +20,7 @@ LEFT_OUT = Counter(
 )  # fmt: skip
 FLOODING = Gauge("kroute_ingest_flooding", "1 while a source sends more than its budget and is thinned", ["cluster", "source"])
 THINNING = Gauge("kroute_ingest_thinning_partitions", "Partitions of facts so far behind that polls are thinned")
+URGENT = Gauge("kroute_ingest_urgent_entities", "Entities never thinned: objectives that are breached or at risk hang on them")
 INGEST_LAG = Gauge(
     "kroute_ingest_lag_seconds", "How old the oldest input is that is not forwarded yet; largest over the partitions"
 )

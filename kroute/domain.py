@@ -16,6 +16,7 @@ from kroute.incidents.lifecycle import Lifecycle
 from kroute.incidents.timing import Timing
 from kroute.routing.controls import Controls
 from kroute.routing.knowledge import DomainKnowledge
+from kroute.routing.ledger import Obligations
 from kroute.routing.ownership import OwnershipIndex
 from kroute.routing.policy import PolicyBook
 from kroute.routing.router import Router
@@ -183,6 +184,10 @@ class Domain:
         self.floods.tick(now_ms)
         if settled:
             self.telemetry.tick(now_ms)
+
+    def obligations(self) -> Obligations:
+        """What was opened at a destination and is not closed yet."""
+        return self.router.obligations({i: inc.opened_ms or inc.started_ms for i, inc in self.lifecycle.live().items()})
 
     def at_stake(self) -> list[Entity]:
         """What objectives that are breached or at risk hang on: those who feel it, then the incidents' evidence."""

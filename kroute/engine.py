@@ -23,6 +23,7 @@ from kroute.errors import BadMessage, StateError
 from kroute.heartbeat import heartbeats
 from kroute.incidents.timing import Timing
 from kroute.routing.controls import Controls
+from kroute.routing.ledger import Obligations
 from kroute.routing.ownership import OwnershipIndex
 from kroute.routing.policy import PolicyBook
 from kroute.settings import Settings
@@ -279,6 +280,10 @@ class PartitionState:
     def at_stake(self) -> list[Entity]:
         """What objectives that are breached or at risk hang on, of all domains; the worst first within each."""
         return [e for name in sorted(self.domains) for e in self.domains[name].at_stake()]
+
+    def obligations(self) -> Obligations:
+        """What was opened somewhere and is not closed yet, over all domains; for metrics."""
+        return sum((d.obligations() for d in self.domains.values()), Obligations())
 
     def take_fallbacks(self) -> dict[str, int]:
         """Deliveries opened at a fallback since this was asked last, by the fallback's name; for metrics."""

@@ -135,6 +135,11 @@ class App(faust.App):
         """Drain before the consumer and the stores are closed."""
         if self.consumer.started:
             await self.drain()
+            if self.crash_reason is None:
+                try:
+                    await self.correlate.settle()
+                except Exception as e:  # then the newest unit is repeated at the next start, as after a kill
+                    log.warning("the journal could not be told that all is applied: %r", e)
         await super().on_stop()
 
     async def on_shutdown(self) -> None:
@@ -191,7 +196,7 @@ def create_app(settings: Settings, engine: EngineLike | None = None, *, accept_g
         except Exception as e:  # only figures for operators: the journal holds the position
             log.warning("positions of facts could not be committed: %r", e)
 
-    REGISTRY.register(metrics.FaustFigures(app))
+    REGISTRY.register(metrics.Figures(app))
     return app
 
 

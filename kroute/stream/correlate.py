@@ -25,6 +25,7 @@ from kroute.contracts.alerts import Alert
 from kroute.contracts.common import Entity
 from kroute.contracts.facts import Envelope
 from kroute.errors import StateError
+from kroute.routing.ledger import Obligations
 from kroute.settings import Settings
 from kroute.stream import journal, metrics
 from kroute.stream.budget import write_note
@@ -34,6 +35,7 @@ from kroute.stream.tables import Tables
 
 log = logging.getLogger(__name__)
 EMPTY = Envelope()
+HEARTBEAT = "heartbeat/"
 GROUP = 8
 """Records of facts that one unit of work takes at most, where a backlog waits."""
 
@@ -64,6 +66,9 @@ class State(Protocol):
 
     def at_stake(self) -> Sequence[Entity]:
         """Entities that an objective which is breached or at risk hangs on, the worst first."""
+
+    def obligations(self) -> Obligations:
+        """What was opened somewhere and is not closed yet."""
 
     def take_fallbacks(self) -> Mapping[str, int]:
         """Deliveries opened at a fallback since this was asked last, by the fallback's name."""
@@ -119,6 +124,13 @@ class Correlate:
         self._queues: dict[int, asyncio.Queue[Any]] = {}
         self.flow = Flow()
         self.held: dict[int, Held] = {}
+        self._outbox: dict[int, float] = {}
+
+    @property
+    def outbox_age_s(self) -> float:
+        """Seconds since the oldest unit that is not durable yet, alerts included, began to be written; 0 where none is."""
+        began = min(self._outbox.copy().values(), default=None)
+        return 0.0 if began is None else time.monotonic() - began
 
     # -- the flow --------------------------------------------------------------------------------------------
 
@@ -178,11 +190,13 @@ class Correlate:
     async def _write(self, p: int, held: Held, unit: Unit) -> None:
         """Make a unit durable."""
         began = time.perf_counter()
+        self._outbox[p] = time.monotonic()
         try:
             await self._write_journal(p, unit.offset, unit.rows, unit.alerts)
             await self._write_effects(p, unit.offset, unit.rows, unit.alerts)
         except Exception as e:
             die(f"{self.topic}[{p}] offset {unit.offset} could not be written: {e!r}", error=e)
+        self._outbox.pop(p, None)
         held.offset, held.at_ms = unit.offset, unit.at_ms
         self._watchdog.end(p, unit.first)
         for via, n in held.state.take_fallbacks().items():
@@ -226,6 +240,9 @@ class Correlate:
             acks = [await send(self._alerts_topic, a.key.encode(), a.value, None, None, list(a.headers)) for a in alerts]
             await asyncio.gather(*acks)
             metrics.ALERTS.inc(len(acks))
+            for a in alerts:
+                if a.key.startswith(HEARTBEAT):
+                    metrics.HEARTBEAT.labels(a.key.removeprefix(HEARTBEAT)).set(a.ts_ms / 1000)
 
     async def commit(self, now_ms: int | None) -> None:
         """Commit the durable offsets: the group's lag is then true. Where reading begins is told by the journal alone.
@@ -236,14 +253,28 @@ class Correlate:
         positions = {TP(self.topic, p): h.offset + 1 for p, h in self.held.items()}
         if not (self.flow.is_open and positions):
             return
-        notes = {TP(self.topic, p): write_note(h.at_ms, h.state.at_stake()) for p, h in self.held.items() if h.at_ms}
         for p, h in self.held.items():
             if h.at_ms and now_ms is not None:
                 metrics.LAG.labels(str(p)).set(max(0, now_ms - h.at_ms) / 1000)
         for tp, end in (await self._app.consumer.highwaters(*positions)).items():
             metrics.BEHIND.labels(str(tp.partition)).set(max(0, end - positions[TP(*tp)]))
         if self.flow.is_open:
-            await self._app.consumer.commit_noted(positions, notes)
+            await self._commit_noted()
+
+    async def _commit_noted(self) -> None:
+        positions = {TP(self.topic, p): h.offset + 1 for p, h in self.held.items()}
+        notes = {TP(self.topic, p): write_note(h.at_ms, h.state.at_stake()) for p, h in self.held.items() if h.at_ms}
+        await self._app.consumer.commit_noted(positions, notes)
+
+    async def settle(self) -> None:
+        """After the last unit before a stop: the journal tells that it is applied in full, so that none of it is repeated."""
+        if self._app.rebalancing:  # partitions may be another's by now
+            return
+        mine = {tp.partition for tp in self._app.consumer.assignment() if tp.topic == self.topic}
+        for p, held in self.held.items():
+            if p in mine and held.offset >= 0:
+                await self._write_journal(p, held.offset, {}, [])
+        await self._commit_noted()
 
     # -- recovery --------------------------------------------------------------------------------------------
 
@@ -279,7 +310,9 @@ class Correlate:
             held = self.held.get(p)
             if held is None or not held.offset == held.applied == offset:
                 if unit is not None:
+                    self._outbox[p] = time.monotonic()
                     await self._write_effects(p, offset, unit.rows, unit.alerts)
+                    self._outbox.pop(p, None)
                 held = self.held[p] = Held(self._load(p), offset)
             self._check_gap(held, p, earliest[TP(self.topic, p)], ends[TP(self.topic, p)], begun=unit is not None)
             metrics.OFFSET.labels(str(p)).set(held.offset)

@@ -15,6 +15,7 @@ from kroute.contracts.alerts import Alert
 from kroute.contracts.common import Entity
 from kroute.contracts.facts import Envelope
 from kroute.errors import KrouteError
+from kroute.routing.ledger import Obligations
 from kroute.settings import load
 from kroute.stream.run import run
 
@@ -68,6 +69,9 @@ class FakeState:
 
     def at_stake(self) -> list[Entity]:
         return []
+
+    def obligations(self) -> Obligations:
+        return Obligations()
 
     def take_fallbacks(self) -> dict[str, int]:
         return {}

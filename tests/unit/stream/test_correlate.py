@@ -34,6 +34,7 @@ class World:
         self.may_write = asyncio.Event()
         self.may_write.set()
         self.committed: dict[TP, int] = {}
+        self.notes: dict[TP, str] = {}
         self.earliest = 0
         self.end = 100
         self.by_name = {
@@ -42,9 +43,11 @@ class World:
         }
         app = SimpleNamespace(
             consumer_generation_id=1,
+            rebalancing=False,
             producer=SimpleNamespace(send=self._send),
             consumer=SimpleNamespace(
-                assignment=lambda: {TP(FACTS, 0)}, earliest_offsets=self._earliest, highwaters=self._ends, _commit=self._commit
+                assignment=lambda: {TP(FACTS, 0)}, earliest_offsets=self._earliest, highwaters=self._ends, _commit=self._commit,
+                commit_noted=self._commit_noted,
             ),
         )  # fmt: skip
         monkeypatch.setattr(correlate, "die", self._die)
@@ -84,6 +87,9 @@ class World:
     async def _commit(self, offsets: dict[TP, int]) -> bool:
         self.committed = offsets
         return True
+
+    async def _commit_noted(self, offsets: dict[TP, int], notes: dict[TP, str]) -> None:
+        self.committed, self.notes = offsets, notes
 
     def _die(self, message: str, **_: Any) -> None:
         raise Died(message)
@@ -251,3 +257,42 @@ async def test_a_gap_inside_a_unit_ends_the_process_before_anything_is_written(m
     with pytest.raises(Died, match="gave offset 2, expected 1"):
         await world.unit(0, 2)
     assert world.log == []
+
+
+async def test_after_a_graceful_stop_nothing_is_written_or_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    await world.unit(0)
+    await world.correlate.flow.close()
+    await world.correlate.settle()
+    assert world.committed == {TP(FACTS, 0): 1}
+    assert world.notes == {TP(FACTS, 0): "1000"}, "the time of the newest durable fact, and nothing at stake"
+    again = World(monkeypatch)
+    again.stored = world.stored
+    await again.correlate.recover()
+    assert again.log == []
+    assert again.committed == {TP(FACTS, 0): 1}
+    assert again.correlate.held[0].state.rows == world.correlate.held[0].state.rows  # type: ignore[attr-defined]
+
+
+async def test_a_stop_in_mid_rebalance_leaves_the_journal_to_whoever_owns_it_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    await world.unit(0)
+    before = dict(world.stored["journal"][0])
+    world.correlate._app.rebalancing = True
+    await world.correlate.settle()
+    assert world.stored["journal"][0] == before
+
+
+async def test_the_age_of_the_outbox_is_that_of_the_unit_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    assert world.correlate.outbox_age_s == 0.0
+    world.may_write.clear()
+    await world.apply([world.message(0)])
+    await asyncio.sleep(0.05)
+    assert 0.03 < world.correlate.outbox_age_s < 30
+    world.may_write.set()
+    await world.written()
+    assert world.correlate.outbox_age_s == 0.0

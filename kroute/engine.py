@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from kroute import upgrade
 from kroute.contracts import codec
 from kroute.contracts.alerts import Alert
 from kroute.contracts.common import Entity
@@ -30,7 +31,6 @@ from kroute.settings import Settings
 from kroute.signals.changes import Changes
 from kroute.signals.model import DEFAULT_INTERVAL_MS, Rows, Src
 
-STATE_VERSION = 1
 REVIEW_MS = 5_000
 """Diagnosis runs when symptoms changed, and at least this often while anything is wrong."""
 JUMP_MS = 2 * DEFAULT_INTERVAL_MS
@@ -54,7 +54,7 @@ class _Clock(Struct):
     ``dirty``: domains with changes since their last diagnosis; ``settle_until``: nothing opens before it.
     """
 
-    version: int = STATE_VERSION
+    version: int = upgrade.STATE_VERSION
     now: int = 0
     ticked: int = 0
     settle_until: int = 0
@@ -76,6 +76,18 @@ class Engine:
     def new_state(self, partition: int) -> PartitionState:
         """An empty state for one facts partition."""
         return PartitionState(self, partition)
+
+    def outdated(self, clock: bytes | None) -> bool:
+        """Whether the state with this clock row must be migrated before it is loaded.
+
+        Raises:
+            StateError: a newer version wrote it.
+        """
+        return upgrade.version_of(clock) < upgrade.STATE_VERSION
+
+    def migrate(self, rows: upgrade.Rows) -> upgrade.Changes:
+        """What has to be written so that ``rows``, all of a partition, can be loaded (``kroute.upgrade``)."""
+        return upgrade.migrate(rows)
 
 
 def build(settings: Settings) -> Engine:
@@ -118,7 +130,7 @@ class PartitionState:
         """One stored row at recovery, in any order, before ``loaded`` is called once.
 
         Raises:
-            StateError: the row was written by a newer version.
+            StateError: the row was written by another version.
         """
         domain, _, rest = key.partition("|")
         if domain:
@@ -132,13 +144,9 @@ class PartitionState:
         elif table == "controls" and rest == "policy":
             self.policy.load(value)
         elif table == "entities" and rest == "clock":
-            clock = msgspec.msgpack.decode(value)
-            if clock.get("version", 0) > STATE_VERSION:
-                raise StateError(
-                    f"the stored state has version {clock['version']}; this kroute reads up to {STATE_VERSION}. "
-                    "Run the newer kroute, or start again from an empty state under another KROUTE_APP_ID."
-                )
-            self._clock = msgspec.convert(clock, _Clock)
+            if self._engine.outdated(value):
+                raise StateError("a state of an older version is migrated before it is loaded")
+            self._clock = msgspec.msgpack.decode(value, type=_Clock)
 
     def loaded(self) -> None:
         """All rows are in: build what is derived from them."""

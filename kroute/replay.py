@@ -123,9 +123,15 @@ def _facts(recording: Recording, engine: Engine) -> Outcome:
             states[partition] = engine.new_state(partition)
         return states[partition]
 
+    stored: dict[int, dict[tuple[str, str], bytes]] = {}
     for partition, table, key, value in recording.rows:
-        state(partition).load(table, key, value)
-    for partition in sorted(states):
+        stored.setdefault(partition, {})[table, key] = value
+    for partition in sorted(stored):
+        rows: dict[tuple[str, str], bytes | None] = {**stored[partition]}
+        rows.update(engine.migrate(stored[partition]))
+        for (table, key), new in rows.items():
+            if new is not None:
+                state(partition).load(table, key, new)
         states[partition].loaded()
     out = Outcome()
     for partition, offset, envelope in recording.facts:

@@ -26,9 +26,10 @@ from kroute.errors import KrouteError
 from kroute.settings import Kafka, Settings
 from kroute.stream import consumer as holding
 from kroute.stream import metrics, placement
-from kroute.stream.correlate import Correlate, EngineLike
+from kroute.stream.correlate import Correlate
 from kroute.stream.gate import StateGate
 from kroute.stream.ingest import TAKE, Ingest
+from kroute.stream.interface import EngineLike
 from kroute.stream.process import EXIT_STATE, Datadir, Watchdog, die
 from kroute.stream.tables import Tables
 from kroute.stream.topics import create_topics, input_topics, realms

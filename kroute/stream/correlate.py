@@ -15,23 +15,23 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import faust
 import msgspec
 from faust.types import TP
 
 from kroute.contracts.alerts import Alert
-from kroute.contracts.common import Entity
 from kroute.contracts.facts import Envelope
 from kroute.errors import StateError
-from kroute.routing.ledger import Obligations
 from kroute.settings import Settings
 from kroute.stream import journal, metrics
 from kroute.stream.budget import write_note
 from kroute.stream.flow import Flow
+from kroute.stream.interface import EngineLike, State
 from kroute.stream.process import EXIT_STATE, Watchdog, die
 from kroute.stream.tables import Tables
+from kroute.upgrade import CLOCK
 
 log = logging.getLogger(__name__)
 EMPTY = Envelope()
@@ -39,46 +39,8 @@ HEARTBEAT = "heartbeat/"
 GROUP = 8
 """Records of facts that one unit of work takes at most, where a backlog waits."""
 
-
-class EffectsLike(Protocol):
-    """What correlate needs of ``kroute.engine.Effects``."""
-
-    @property
-    def rows(self) -> Mapping[tuple[str, str], bytes | None]:
-        """(table, key) → value, None to delete."""
-
-    @property
-    def alerts(self) -> Sequence[Alert]:
-        """Records for routed-alerts, in order."""
-
-
-class State(Protocol):
-    """What correlate needs of ``kroute.engine.PartitionState``."""
-
-    def load(self, table: str, key: str, value: bytes) -> None:
-        """One stored row."""
-
-    def loaded(self) -> None:
-        """All rows are in."""
-
-    def step(self, offset: int, envelope: Envelope) -> EffectsLike:
-        """Apply one record of facts."""
-
-    def at_stake(self) -> Sequence[Entity]:
-        """Entities that an objective which is breached or at risk hangs on, the worst first."""
-
-    def obligations(self) -> Obligations:
-        """What was opened somewhere and is not closed yet."""
-
-    def take_fallbacks(self) -> Mapping[str, int]:
-        """Deliveries opened at a fallback since this was asked last, by the fallback's name."""
-
-
-class EngineLike(Protocol):
-    """What correlate needs of ``kroute.engine.Engine``."""
-
-    def new_state(self, partition: int) -> State:
-        """An empty state for one facts partition."""
+UNIT_S = 0.5
+"""And no more records once it has taken this long: half the session timeout ends a worker."""
 
 
 class Held:
@@ -150,14 +112,20 @@ class Correlate:
             messages = [await queue.get()]
             while len(messages) < GROUP and not queue.empty():
                 messages.append(queue.get_nowait())
-            await self.flow.through(partial(self._unit, messages))
+            while messages:
+                messages = await self.flow.through(partial(self._unit, messages))
 
-    async def _unit(self, messages: Sequence[Any]) -> None:
-        """Apply consecutive records of one partition; their effects are then made durable together."""
+    async def _unit(self, messages: Sequence[Any]) -> list[Any]:
+        """Apply consecutive records of one partition; their effects are then made durable together.
+
+        Returns those that are left for the next unit: one that takes long on a busy machine is written before it is late.
+        """
         # What was read before a rebalance is read again, by whoever owns the partition now.
         messages = [m for m in messages if m.generation_id == self._app.consumer_generation_id]
         if not messages:
-            return
+            return []
+        started = time.monotonic()
+        taken = 0
         p = messages[0].partition
         held = self.held.get(p)
         self._watchdog.begin(p, messages[0].offset)
@@ -177,15 +145,19 @@ class Correlate:
                 alerts += effects.alerts
                 facts += len(envelope.facts)
                 held.applied = offset
+                taken += 1
                 metrics.STEP.observe(time.perf_counter() - began)
                 await asyncio.sleep(0)  # a step takes a while; ingest and /health shall not wait for all
+                if time.monotonic() - started > UNIT_S:
+                    break
         except Exception as e:  # whatever it is, nothing more may be written
             die(f"{self.topic}[{p}] offset {offset} could not be applied: {e!r}", error=e)
         assert held is not None
         if held.writing is not None:
             await held.writing
-        unit = Unit(messages[0].offset, offset, facts, rows, alerts, int(messages[-1].timestamp * 1000))
+        unit = Unit(messages[0].offset, offset, facts, rows, alerts, int(messages[taken - 1].timestamp * 1000))
         held.writing = self.flow.also(self._write(p, held, unit))
+        return messages[taken:]
 
     async def _write(self, p: int, held: Held, unit: Unit) -> None:
         """Make a unit durable."""
@@ -313,6 +285,8 @@ class Correlate:
                     self._outbox[p] = time.monotonic()
                     await self._write_effects(p, offset, unit.rows, unit.alerts)
                     self._outbox.pop(p, None)
+                if offset >= 0:
+                    await self._upgrade(p, offset)
                 held = self.held[p] = Held(self._load(p), offset)
             self._check_gap(held, p, earliest[TP(self.topic, p)], ends[TP(self.topic, p)], begun=unit is not None)
             metrics.OFFSET.labels(str(p)).set(held.offset)
@@ -322,6 +296,22 @@ class Correlate:
         positions = {TP(self.topic, p): self.held[p].offset + 1 for p in partitions}
         if not await app.consumer._commit(positions) and generation == app.consumer_generation_id:
             die(f"the position of {self.topic} could not be set to {positions}")
+
+    async def _upgrade(self, p: int, offset: int) -> None:
+        """Bring the rows of an older version up to date: one unit of work at the offset they stand at.
+
+        The journal forgets the former unit first: its parts would be taken for those of this one, which has the same offset.
+        """
+        tables = self._tables.by_name
+        clock = next((v for k, v in tables["entities"].stored(p) if k == CLOCK[1]), None)
+        if not self._engine.outdated(clock):
+            return
+        rows = {(name, key): value for name, t in tables.items() if name != "journal" for key, value in t.stored(p)}
+        changes = self._engine.migrate(rows)
+        log.warning("%s[%d]: state of an older version, %d of %d rows are migrated", self.topic, p, len(changes), len(rows))
+        await self._write_journal(p, offset, {}, [])
+        await self._write_journal(p, offset, changes, [])
+        await self._write_effects(p, offset, changes, [])
 
     def _load(self, p: int) -> State:
         began = time.perf_counter()

@@ -33,28 +33,35 @@ LIMIT_S = 1800
 FLOOD = 1500
 
 
+def rest(watch: Watch, seconds: float) -> None:
+    """Let time pass; ends at once where the worker does."""
+    if not until(lambda: watch.worker.process.poll() is not None, seconds):
+        return
+    raise SystemExit(f"the worker ended:\n{watch.worker.text()[-4000:]}")
+
+
 def drive(load: Load, watch: Watch, estate: Estate, minutes: float) -> tuple[float, float, float]:
     """The planned rate, ten times that, and the planned rate until all is caught up; when the overload began and ended,
     and when all was caught up, in seconds of the watch."""
     load.start()
     watch.start()
-    time.sleep(WARM_S)
+    rest(watch, WARM_S)
     load.interval_s = OVERLOAD_S
     began = watch.now.at_s
-    time.sleep(60 * minutes / 10)
+    rest(watch, 60 * minutes / 10)
     now = int(time.time() * 1000)
     for i, cluster in enumerate(estate.names):
         estate.slow[cluster, f"g{0 if i % 2 else estate.groups - 1}"] = now
-    time.sleep(60 * minutes * 0.4)
+    rest(watch, 60 * minutes * 0.4)
     load.flood = FLOOD
-    time.sleep(60 * minutes * 0.2)
+    rest(watch, 60 * minutes * 0.2)
     load.flood = 0
-    time.sleep(60 * minutes * 0.3)
+    rest(watch, 60 * minutes * 0.3)
     load.interval_s = PLANNED_S
     ended = watch.now.at_s
     assert until(lambda: watch.now.lag_s < CAUGHT_UP_S and watch.now.ingest_lag_s < CAUGHT_UP_S, LIMIT_S), watch.now
     caught_up = watch.now.at_s
-    time.sleep(60)
+    rest(watch, 60)
     return began, ended, caught_up
 
 

@@ -62,7 +62,7 @@ class World:
     async def write(self, p: int, offset: int, rows: Iterable[tuple[str, str, bytes | None]]) -> None:
         await self.may_write.wait()
         for table, key, value in rows:
-            if self.fail_at == table:
+            if self.fail_at in (table, key):
                 raise OSError(f"{table} was not written")
             self.log.append((table, key))
             if value is None:
@@ -296,3 +296,65 @@ async def test_the_age_of_the_outbox_is_that_of_the_unit_being_written(monkeypat
     world.may_write.set()
     await world.written()
     assert world.correlate.outbox_age_s == 0.0
+
+
+LARGE = b"x" * 600_000
+"""More than one part of the journal."""
+
+
+def outdated(monkeypatch: pytest.MonkeyPatch) -> World:
+    """Rows of an older version at offset 4, whose last unit had parts too."""
+    world = World(monkeypatch)
+    world.stored = {
+        "entities": {0: {"|clock": b"old"}},
+        "consumer_lag": {0: {f"g{i}": b"{}" for i in range(40_000)}},
+        "journal": {0: dict(journal.encode(4, {("entities", "large"): LARGE}, []))},
+    }
+    return world
+
+
+async def test_a_state_of_an_older_version_is_migrated_as_one_unit_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = outdated(monkeypatch)
+    await world.correlate.recover()
+    assert world.stored["entities"][0] == {"|clock": b"new", "large": LARGE}
+    assert world.stored["consumer_lag"][0] == {}
+    assert world.committed == {TP(FACTS, 0): 5}
+    assert world.correlate.held[0].state.rows == {("entities", "|clock"): b"new", ("entities", "large"): LARGE}  # type: ignore[attr-defined]
+    await world.unit(5)
+
+
+@pytest.mark.parametrize("fail_at", ["journal", "journal/1", "consumer_lag", "g7", "|clock"])
+async def test_a_migration_that_was_cut_off_is_made_whole_at_the_next_start(
+    monkeypatch: pytest.MonkeyPatch, fail_at: str
+) -> None:
+    world = outdated(monkeypatch)
+    world.fail_at = fail_at
+    with pytest.raises(Died):
+        await world.correlate.recover()
+    again = World(monkeypatch)
+    again.stored = world.stored
+    await again.correlate.recover()
+    assert again.stored["consumer_lag"][0] == {}
+    assert again.stored["entities"][0] == {"|clock": b"new", "large": LARGE}
+    assert again.committed == {TP(FACTS, 0): 5}
+
+
+async def test_the_former_units_parts_are_not_taken_for_those_of_the_migration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are at one offset: cut off between its parts and its head, the journal must not hold a mixture."""
+    world = outdated(monkeypatch)
+    seen: list[bytes] = []
+    write = world.write
+
+    async def cut(p: int, offset: int, rows: Iterable[tuple[str, str, bytes | None]]) -> None:
+        rows = list(rows)
+        if [key for _, key, _ in rows] == ["journal"]:
+            seen.append(b"head")
+            if len(seen) == 2:
+                raise OSError("killed here")
+        await write(p, offset, rows)
+
+    monkeypatch.setattr(world, "write", cut)
+    with pytest.raises(Died):
+        await world.correlate.recover()
+    unit = journal.decode(world.stored["journal"][0])
+    assert unit == journal.Unit(4)

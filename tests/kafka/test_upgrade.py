@@ -12,11 +12,11 @@ from confluent_kafka import Producer
 from kroute.stream import journal
 from kroute.stream.changelog import changelog, offset_header, stored_key
 from kroute.stream.topics import create_topics
-from kroute.upgrade import CLOCK, STATE_VERSION
+from kroute.upgrade import CLOCK, STATE_VERSION, migrate
 from tests.kafka.helpers import wait_for
 from tests.kafka.load import REAL
 from tests.kafka.worker import Installation, installation
-from tests.unit.test_upgrade import applied, fixture, migrate
+from tests.unit.test_upgrade import applied, fixture
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -32,11 +32,11 @@ def leave(kroute: Installation, rows: dict[tuple[str, str], bytes], offset: int)
     """Changelogs and facts as a worker leaves them that stopped at an offset."""
     create_topics(kroute.settings)
     producer = Producer({"bootstrap.servers": kroute.bootstrap, "log_level": 0, "linger.ms": 20})
-    headers = [offset_header(offset)]
+    headers = dict([offset_header(offset)])
     for (table, key), value in rows.items():
-        producer.produce(changelog(kroute.settings, table), value, stored_key(0, key), 0, headers=headers)
+        producer.produce(changelog(kroute.settings, table), value, stored_key(0, key), 0, headers={**headers})
     for key, value in journal.encode(offset, {}, []):
-        producer.produce(changelog(kroute.settings, "journal"), value, stored_key(0, key), 0, headers=headers)
+        producer.produce(changelog(kroute.settings, "journal"), value, stored_key(0, key), 0, headers={**headers})
     for _ in range(offset + 1):
         producer.produce(kroute.settings.names.full("facts"), b'{"facts":[]}', partition=0)
     assert producer.flush(60) == 0

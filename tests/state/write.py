@@ -36,8 +36,7 @@ def rows() -> Iterator[Event]:
         *({"kind": "team", "cluster": "*", "name": t, "page": f"pagerduty://{t}", "notify": f"slack://{t}", "ticket": f"jira://{t}"}
           for t in ("team-platform", "team-pay", "team-data", "team-elastic")),
     ]  # fmt: skip
-    for row in owned:
-        row = {"cluster": CLUSTER, **row}
+    for row in ({"cluster": CLUSTER, **o} for o in owned):
         yield START_MS, "ownership", f"{row['kind']}/{row['cluster']}/{row['name']}", row
     yield START_MS, "policy", "policy", {"version": "fixture", "defaults": {"settle_s": 30}}
     change = {
@@ -107,11 +106,10 @@ def course(from_s: int, to_s: int) -> Iterator[bytes]:
     from kroute.settings import Settings  # noqa: PLC0415  (of the kroute on the path)
     from kroute.stream.forward import Forwarder, Record, envelopes, progress  # noqa: PLC0415
 
-    forwarder, offset = Forwarder(Settings()), 0
+    forwarder = Forwarder(Settings())
     by_second: dict[int, list[bytes]] = {}
-    for at, short, key, value in [*rows(), *polls()]:
+    for offset, (at, short, key, value) in enumerate([*rows(), *polls()]):
         record = Record(f"kroute.{short}", 0, offset, at, None if key is None else key.encode(), json.dumps(value).encode())
-        offset += 1
         addressed = forwarder.forward(record)
         assert addressed is not None
         by_second.setdefault((at - START_MS) // 1000, []).append(addressed.fact)

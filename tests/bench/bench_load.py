@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from kroute.local.choose import choose  # noqa: E402
-from tests.kafka.load import Estate, Load, Moment, Watch, begin, delivered, opened, reference, until  # noqa: E402
+from kroute.stream.process import EXIT_FAILED  # noqa: E402
+from tests.kafka.load import REAL, Estate, Load, Moment, Watch, begin, delivered, opened, reference, until  # noqa: E402
 from tests.kafka.worker import Installation  # noqa: E402
 
 PLANNED_S, OVERLOAD_S = 30.0, 3.0
@@ -34,10 +35,13 @@ FLOOD = 1500
 
 
 def rest(watch: Watch, seconds: float) -> None:
-    """Let time pass; ends at once where the worker does."""
-    if not until(lambda: watch.worker.process.poll() is not None, seconds):
-        return
-    raise SystemExit(f"the worker ended:\n{watch.worker.text()[-4000:]}")
+    """Let time pass. A worker that ended by itself is started again, as a service manager does it, and that is told."""
+    deadline = time.monotonic() + seconds
+    while until(lambda: watch.worker.process.poll() is not None, deadline - time.monotonic()):
+        if watch.worker.process.returncode != EXIT_FAILED or time.monotonic() > deadline:
+            raise SystemExit(f"the worker ended:\n{watch.worker.text()[-4000:]}")
+        print(f"at {watch.now.at_s:.0f} s it ended: {watch.worker.text().strip().splitlines()[-1]}", flush=True)
+        watch.worker = watch.again()
 
 
 def drive(load: Load, watch: Watch, estate: Estate, minutes: float) -> tuple[float, float, float]:
@@ -92,13 +96,14 @@ def main() -> None:
         try:
             worker = begin(installation, estate)
             load, watch = Load(installation, estate, PLANNED_S), Watch(worker)
+            watch.again = lambda: installation.run(list(REAL), "w1")
             try:
                 began, ended, caught_up = drive(load, watch, estate, options.minutes)
             finally:
                 load.done.set()
                 watch.done.set()
                 load.join(60)
-            clean = worker.stop()
+            clean = watch.worker.stop()
             if options.curve:
                 options.curve.write_text("".join(json.dumps(m._asdict()) + "\n" for m in watch.moments))
             curve(watch.moments, began)

@@ -142,6 +142,7 @@ class Watch(threading.Thread):
     def __init__(self, worker: Worker) -> None:
         super().__init__(daemon=True)
         self.worker = worker
+        self.again: Callable[[], Worker] = lambda: worker
         self.moments: list[Moment] = []
         self.done = threading.Event()
         self.began = time.monotonic()
@@ -149,8 +150,10 @@ class Watch(threading.Thread):
     def run(self) -> None:
         while not self.done.wait(1.0):
             if self.worker.process.poll() is not None:
-                return
-            text = self.worker.get("/metrics")[1]
+                continue
+            status, text = self.worker.get("/metrics")
+            if status != 200:
+                continue
             self.moments.append(Moment(
                 round(time.monotonic() - self.began, 1), round(rss_mb(self.worker), 1), largest(text, "kroute_ingest_lag_seconds"),
                 largest(text, "kroute_correlate_lag_seconds"), largest(text, "kroute_ingest_left_out_total"),

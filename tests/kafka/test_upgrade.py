@@ -48,12 +48,15 @@ def stored(kroute: Installation) -> dict[tuple[str, str], bytes]:
 
 def test_a_changelog_of_an_older_version_is_migrated_at_recovery_and_work_goes_on(kroute: Installation) -> None:
     old = fixture(1)
-    leave(kroute, old.rows, old.offset)
+    clock = msgspec.msgpack.decode(old.rows[CLOCK])
+    assert clock["version"] == 1
+    rows = {**old.rows, CLOCK: msgspec.msgpack.encode({**clock, "progress": {}})}  # the fixture's one input is none of this Kafka
+    leave(kroute, rows, old.offset)
     worker = kroute.run(list(REAL), "w1", KROUTE_HEARTBEAT_S="1").wait_ready()
     assert "rows are migrated" in worker.text()
     wait_for(lambda: len([i for i, _ in kroute.alerts() if i.startswith("heartbeat-prod-")]) > 1, 60, "heartbeats: it goes on")
     worker.kill()
-    rows, migrated = stored(kroute), applied(old.rows, migrate(old.rows))
+    rows, migrated = stored(kroute), applied(rows, migrate(rows))
     assert msgspec.msgpack.decode(rows[CLOCK])["version"] == STATE_VERSION
     estate = [w for w in migrated if w[0] == "topology"]
     assert estate

@@ -103,7 +103,7 @@ class App(faust.App):
 
     def not_ready(self) -> str | None:
         """Why this worker is not ready; None where it is."""
-        if any(n > 0 for n in self.tables.recovery.active_remaining().values()):
+        if self.in_recovery:
             return "recovering tables"
         if self.rebalancing:
             return "rebalancing"

@@ -272,6 +272,9 @@ class Correlate:
             figure.clear()
         if not partitions:
             return
+        unread = await self._tables.unread(partitions)
+        if unread and generation == app.consumer_generation_id:
+            die(f"recovery ended with {sum(unread.values())} changelog records unread ({next(iter(unread))}, …): starting again")
         tps = [TP(self.topic, p) for p in partitions]
         earliest = await app.consumer.earliest_offsets(*tps)
         ends = await app.consumer.highwaters(*tps)

@@ -35,6 +35,7 @@ class World:
         self.may_write.set()
         self.committed: dict[TP, int] = {}
         self.notes: dict[TP, str] = {}
+        self.left_unread: dict[TP, int] = {}
         self.earliest = 0
         self.end = 100
         self.by_name = {
@@ -58,6 +59,9 @@ class World:
 
     def _rows(self, table: str, p: int) -> dict[str, bytes]:
         return self.stored.setdefault(table, {}).setdefault(p, {})
+
+    async def unread(self, partitions: list[int]) -> dict[TP, int]:
+        return self.left_unread
 
     async def write(self, p: int, offset: int, rows: Iterable[tuple[str, str, bytes | None]]) -> None:
         await self.may_write.wait()
@@ -311,6 +315,19 @@ def outdated(monkeypatch: pytest.MonkeyPatch) -> World:
         "journal": {0: dict(journal.encode(4, {("entities", "large"): LARGE}, []))},
     }
     return world
+
+
+async def test_a_recovery_that_was_taken_for_complete_too_early_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = outdated(monkeypatch)
+    world.left_unread = {TP("kroute-incidents-changelog", 0): 12}
+    with pytest.raises(Died, match="12 changelog records unread"):
+        await world.correlate.recover()
+    assert world.log == []
+    assert world.committed == {}
+    world.correlate._app.consumer_generation_id = 2
+    world.left_unread = {}
+    await world.correlate.recover()
+    assert world.committed == {TP(FACTS, 0): 5}
 
 
 async def test_a_state_of_an_older_version_is_migrated_as_one_unit_of_work(monkeypatch: pytest.MonkeyPatch) -> None:

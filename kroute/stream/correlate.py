@@ -155,7 +155,6 @@ class Correlate:
         assert held is not None
         if held.writing is not None:
             await held.writing
-            self._watchdog.begin(p, messages[0].offset)  # its acks have just come: Kafka was there until now
         unit = Unit(messages[0].offset, offset, facts, rows, alerts, int(messages[taken - 1].timestamp * 1000))
         held.writing = self.flow.also(self._write(p, held, unit))
         return messages[taken:]

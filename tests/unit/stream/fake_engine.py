@@ -93,7 +93,7 @@ class FakeEngine:
         return clock == b"old"
 
     def migrate(self, rows: Mapping[tuple[str, str], bytes]) -> dict[tuple[str, str], bytes | None]:
-        return {**dict.fromkeys(w for w in rows if w[0] == "consumer_lag"), ("entities", "|clock"): b"new"}
+        return {**{w: b"migrated" * 25 for w in rows if w[0] == "consumer_lag"}, ("entities", "|clock"): b"new"}
 
 
 def main() -> None:

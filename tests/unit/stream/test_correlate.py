@@ -311,7 +311,7 @@ def outdated(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World(monkeypatch)
     world.stored = {
         "entities": {0: {"|clock": b"old"}},
-        "consumer_lag": {0: {f"g{i}": b"{}" for i in range(40_000)}},
+        "consumer_lag": {0: {f"g{i}": b"{}" for i in range(4_000)}},
         "journal": {0: dict(journal.encode(4, {("entities", "large"): LARGE}, []))},
     }
     return world
@@ -334,9 +334,9 @@ async def test_a_state_of_an_older_version_is_migrated_as_one_unit_of_work(monke
     world = outdated(monkeypatch)
     await world.correlate.recover()
     assert world.stored["entities"][0] == {"|clock": b"new", "large": LARGE}
-    assert world.stored["consumer_lag"][0] == {}
+    assert set(world.stored["consumer_lag"][0].values()) == {b"migrated" * 25}
     assert world.committed == {TP(FACTS, 0): 5}
-    assert world.correlate.held[0].state.rows == {("entities", "|clock"): b"new", ("entities", "large"): LARGE}  # type: ignore[attr-defined]
+    assert world.correlate.held[0].state.rows["entities", "|clock"] == b"new"  # type: ignore[attr-defined]
     await world.unit(5)
 
 
@@ -351,7 +351,7 @@ async def test_a_migration_that_was_cut_off_is_made_whole_at_the_next_start(
     again = World(monkeypatch)
     again.stored = world.stored
     await again.correlate.recover()
-    assert again.stored["consumer_lag"][0] == {}
+    assert set(again.stored["consumer_lag"][0].values()) == {b"migrated" * 25}
     assert again.stored["entities"][0] == {"|clock": b"new", "large": LARGE}
     assert again.committed == {TP(FACTS, 0): 5}
 
@@ -374,4 +374,5 @@ async def test_the_former_units_parts_are_not_taken_for_those_of_the_migration(m
     with pytest.raises(Died):
         await world.correlate.recover()
     unit = journal.decode(world.stored["journal"][0])
-    assert unit == journal.Unit(4)
+    assert unit is not None
+    assert (unit.offset, unit.rows, unit.alerts) == (4, {}, ())

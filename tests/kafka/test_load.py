@@ -24,7 +24,7 @@ def test_ten_times_the_planned_rate_and_a_flood_lose_no_alert_and_cost_nobody_el
         load.start()
         watch.start()
         try:
-            time.sleep(12)
+            time.sleep(9)
             load.flood = 300  # some 1.5 MB a second of one source: its budget of a minute is gone in ten
             now = int(time.time() * 1000)
             estate.slow.update({("c0", "g0"): now, ("c1", "g15"): now})

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 from kroute.contracts.common import Entity
@@ -72,6 +73,46 @@ def poll_of(m: Polled) -> Poll:
     else:
         entity = Entity("source", m.cluster, source)
     return Poll(m.cluster, source, entity, m.observed_at_ms, m.interval_ms or 0, m.part)
+
+
+class _PeekSource(Struct):
+    kind: str
+    id: str
+    connect: str | None = None
+
+
+class _Peek(Struct):
+    """What tells whose poll a signal is, without reading the rest of it."""
+
+    cluster: str
+    observed_at_ms: int
+    interval_ms: int | None = None
+    part: int = 0
+    group: str | None = None
+    connect: str | None = None
+    connector: str | None = None
+    source: _PeekSource | None = None
+
+
+_PEEK = msgspec.json.Decoder(_Peek)
+
+
+def peek(short: str, value: bytes) -> Poll | None:
+    """The poll a record of an input topic is, read as cheaply as can be; None where that fails: then it is decoded in full."""
+    try:
+        m = _PEEK.decode(value)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+    if short == "consumer-lag" and m.group is not None:
+        name, entity = short, Entity("group", m.cluster, m.group)
+    elif short == "connector-status" and m.connect is not None and m.connector is not None:
+        name, entity = f"{short}/{m.connect}", Entity("connector", m.cluster, f"{m.connect}/{m.connector}")
+    elif short == "broker-metrics" and m.source is not None:
+        of = f"{m.source.connect}/{m.source.id}" if m.source.connect else m.source.id
+        name, entity = f"{short}/{m.source.kind}/{of}", Entity(m.source.kind, m.cluster, of)
+    else:
+        return None
+    return Poll(m.cluster, name, entity, m.observed_at_ms, m.interval_ms or 0, m.part)
 
 
 class _Stream(Struct, gc=False):
@@ -147,6 +188,26 @@ class Budget:
         if not part:
             stream.kept_ms, stream.observed_ms = ts, poll.observed_ms
         return max(pace, poll.interval_ms) if pace else 0
+
+    def leaves_out(self, poll: Poll, size: int, ts: int) -> bool:
+        """Whether a poll of a source over its budget comes too soon after the last; counted when it does, else not.
+
+        Told before the record is decoded: of a flood, nothing but this is done for most.
+        """
+        s = self._sources.get((poll.cluster, poll.source))
+        stream = None if s is None else s.streams.get((poll.entity.kind, poll.entity.name))
+        if s is None or stream is None or not s.over:
+            return False
+        if ts >= stream.kept_ms + (URGENT_PACE_MS if mark(poll.entity) in self.urgent else PACE_MS):
+            return False
+        if poll.observed_ms == stream.observed_ms and not stream.parts & 1 << min(poll.part, 4096):
+            return False
+        return self.admit(poll, size, ts, s.domain, behind=False) is None
+
+    @property
+    def any_over(self) -> bool:
+        """Whether any source is over its budget."""
+        return any(s.over for s in self._sources.values())
 
     def floods(self, now_ms: int) -> Iterator[tuple[str, Flood]]:
         """What is to be told of sources over their budget, with their domain: each 10 s, and once when it is over."""

@@ -23,7 +23,7 @@ from kroute.contracts.topics import STATES
 from kroute.errors import BadMessage
 from kroute.routing.policy import check
 from kroute.settings import Settings
-from kroute.stream.budget import Budget, poll_of
+from kroute.stream.budget import Budget, peek, poll_of
 
 MAX_ITEMS = 500
 MAX_ENVELOPE = 512 * 1024
@@ -77,6 +77,10 @@ class Forwarder:
         """
         short = self._names.short(record.topic)
         assert short is not None
+        if self._budget is not None and self._budget.any_over and record.value and short not in STATES:
+            poll = peek(short, record.value)
+            if poll is not None and self._budget.leaves_out(poll, len(record.value), record.ts):
+                return LEFT_OUT
         message = decode(short, record.value, timestamp_ms=record.ts, max_bytes=MAX_ITEM)
         value = b"null" if record.value is None else record.value
         key = None

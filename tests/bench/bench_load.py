@@ -113,7 +113,7 @@ def main() -> None:
             print(f"sent                  {load.sent:,} polls and a flood of {load.flooded:,}")
             print(f"memory                {max(m.rss_mb for m in watch.moments):.0f} MB at most; the first third of the overload "
                   f"{early:.0f}, the last {late:.0f}")  # fmt: skip
-            print(f"own lag               {max(m.lag_s for m in watch.moments):.0f} s at most, caught up {caught_up - ended:.0f} s "
+            print(f"own lag               {max(max(m.lag_s, m.ingest_lag_s) for m in watch.moments):.0f} s at most, caught up {caught_up - ended:.0f} s "
                   f"after the overload; stopped with {clean}")  # fmt: skip
             live = delivered(installation)
             for what, watched in (("with an objective", True), ("without", False)):

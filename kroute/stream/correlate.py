@@ -39,6 +39,8 @@ HEARTBEAT = "heartbeat/"
 GROUP = 8
 """Records of facts that one unit of work takes at most, where a backlog waits."""
 
+TRIES = 5
+"""So often a recovery that ended too early is told to go on, before the process ends."""
 UNIT_S = 0.5
 """And no more records once it has taken this long: half the session timeout ends a worker."""
 
@@ -87,6 +89,7 @@ class Correlate:
         self.flow = Flow()
         self.held: dict[int, Held] = {}
         self._outbox: dict[int, float] = {}
+        self._unfinished = 0
 
     @property
     def outbox_age_s(self) -> float:
@@ -273,7 +276,14 @@ class Correlate:
             return
         unread = await self._tables.unread(partitions)
         if unread and generation == app.consumer_generation_id:
-            die(f"recovery ended with {sum(unread.values())} changelog records unread ({next(iter(unread))}, …): starting again")
+            what = f"recovery ended with {sum(unread.values())} changelog records unread ({next(iter(unread))}, …)"
+            self._unfinished += 1
+            if self._unfinished > TRIES:
+                die(f"{what}: starting again")
+            log.warning("%s: it goes on", what)
+            app.tables.recovery.signal_recovery_start.set()  # what Faust does at a rebalance: it begins where it stands
+            return
+        self._unfinished = 0
         tps = [TP(self.topic, p) for p in partitions]
         earliest = await app.consumer.earliest_offsets(*tps)
         ends = await app.consumer.highwaters(*tps)

@@ -45,6 +45,7 @@ class World:
         app = SimpleNamespace(
             consumer_generation_id=1,
             rebalancing=False,
+            tables=SimpleNamespace(recovery=SimpleNamespace(signal_recovery_start=asyncio.Event())),
             producer=SimpleNamespace(send=self._send),
             consumer=SimpleNamespace(
                 assignment=lambda: {TP(FACTS, 0)}, earliest_offsets=self._earliest, highwaters=self._ends, _commit=self._commit,
@@ -320,14 +321,26 @@ def outdated(monkeypatch: pytest.MonkeyPatch) -> World:
 async def test_a_recovery_that_was_taken_for_complete_too_early_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
     world = outdated(monkeypatch)
     world.left_unread = {TP("kroute-incidents-changelog", 0): 12}
-    with pytest.raises(Died, match="12 changelog records unread"):
-        await world.correlate.recover()
+    again = world.correlate._app.tables.recovery.signal_recovery_start
+    await world.correlate.recover()
+    assert again.is_set(), "Faust is told to go on with it"
     assert world.log == []
     assert world.committed == {}
-    world.correlate._app.consumer_generation_id = 2
+    assert not world.correlate.held
     world.left_unread = {}
     await world.correlate.recover()
     assert world.committed == {TP(FACTS, 0): 5}
+    assert world.correlate.held
+
+
+async def test_a_recovery_that_never_comes_to_its_end_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = outdated(monkeypatch)
+    world.left_unread = {TP("kroute-incidents-changelog", 0): 12}
+    for _ in range(correlate.TRIES):
+        await world.correlate.recover()
+    with pytest.raises(Died, match="12 changelog records unread"):
+        await world.correlate.recover()
+    assert world.log == []
 
 
 async def test_a_state_of_an_older_version_is_migrated_as_one_unit_of_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import os
 import socket
 import ssl
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ SESSION_S = 10.0
 HEARTBEAT_S = 3.0
 REQUEST_S = 60.0
 TICK_S = 1.0
+STOP_S = 25.0
+"""A stop that takes longer (Kafka does not answer) ends the process as it is: the next start recovers."""
 
 
 class NoWeb(BootStrategy):
@@ -66,6 +69,7 @@ class App(faust.App):
         return holding.transport(self)
 
     prepared = False
+    stopping: threading.Timer | None = None
 
     def prepare(self) -> None:
         """Everything that can fail happens before anything is read. Blocks; once.
@@ -136,6 +140,7 @@ class App(faust.App):
 
     async def on_stop(self) -> None:
         """Drain before the consumer and the stores are closed."""
+        self.stopping = stop_within(STOP_S)
         if self.consumer.started:
             await self.drain()
             if self.crash_reason is None:
@@ -148,8 +153,18 @@ class App(faust.App):
     async def on_shutdown(self) -> None:
         """All is closed; the local store may be used again unless something went wrong."""
         await super().on_shutdown()
+        if self.stopping is not None:
+            self.stopping.cancel()
         self.watchdog.stop()
         self.datadir.close(clean=self.crash_reason is None)
+
+
+def stop_within(limit_s: float) -> threading.Timer:
+    """End the process unless the timer is cancelled before ``limit_s`` seconds have passed."""
+    timer = threading.Timer(limit_s, die, [f"the stop was not over within {limit_s:g} s: Kafka does not answer"])
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def create_app(settings: Settings, engine: EngineLike | None = None, *, accept_gap: bool = False) -> App:

@@ -6,6 +6,7 @@ from typing import Any
 
 from kroute.contracts.alerts import Alert
 from kroute.contracts.common import Entity
+from kroute.contracts.facts import Flood
 from kroute.contracts.inputs import Access, BrokerMetrics, ConnectorStatus, ConsumerLag, Topology
 from kroute.contracts.rows import Ownership
 from kroute.diagnosis.evidence import Evidence
@@ -15,6 +16,7 @@ from kroute.incidents.lifecycle import Lifecycle
 from kroute.incidents.timing import Timing
 from kroute.routing.controls import Controls
 from kroute.routing.knowledge import DomainKnowledge
+from kroute.routing.ledger import Obligations
 from kroute.routing.ownership import OwnershipIndex
 from kroute.routing.policy import PolicyBook
 from kroute.routing.router import Router
@@ -25,11 +27,16 @@ from kroute.signals.classes import HEAD as CLASSES
 from kroute.signals.classes import ClassReaders
 from kroute.signals.connect import ConnectWindows
 from kroute.signals.estate import Estate
+from kroute.signals.flood import HEAD as FLOODS
+from kroute.signals.flood import FloodWindows
 from kroute.signals.lag import LagWindows
 from kroute.signals.metrics import MetricWindows
 from kroute.signals.model import Rows, Src
 from kroute.signals.placement import PlacementWindows
 from kroute.signals.telemetry import TelemetryWindows
+
+AT_STAKE = ("objective-breached", "data-stale", "objective-at-risk")
+"""Symptoms of impact, the worst first."""
 
 
 class Domain:
@@ -55,6 +62,7 @@ class Domain:
         self.lag.cutovers.promoted = self.metrics.promoted
         self.placement = PlacementWindows(self.estate, self.board, rows, knowledge)
         self.telemetry = TelemetryWindows(self.estate, self.board, rows, knowledge)
+        self.floods = FloodWindows(self.board, rows)
         self.access = AccessWindows(self.estate, self.board, rows, knowledge)
         self.classes = ClassReaders(self.board, rows, knowledge)
         self.lifecycle = Lifecycle(name, rows, self.board, self.estate, catalogue)
@@ -83,6 +91,8 @@ class Domain:
             self.router.load(key, value)
         elif table == "entities" and head == "tele":
             self.telemetry.load(table, key, value)
+        elif table == "entities" and head == FLOODS:
+            self.floods.load(value)
         elif table == "entities" and head == "acc":
             self.access.load(table, key, value)
         elif table == "entities" and head == CLASSES:
@@ -93,7 +103,7 @@ class Domain:
     def loaded(self, clusters: list[str]) -> None:
         """All rows are in."""
         self.clusters = clusters
-        for windows in (self.lag, self.connect, self.metrics, self.placement, self.telemetry, self.access):
+        for windows in (self.lag, self.connect, self.metrics, self.placement, self.telemetry, self.floods, self.access):
             windows.loaded()
 
     # -- signals ---------------------------------------------------------------------------------------------
@@ -136,6 +146,10 @@ class Domain:
         elif isinstance(m, Access):
             self.access.observe(src, m, now_ms)
 
+    def flooded(self, told: Flood, now_ms: int) -> None:
+        """Ingest tells of a source over its budget."""
+        self.floods.observe(told, now_ms)
+
     def ownership_changed(self, key: str, row: Ownership | None) -> None:
         """An ownership row came, changed or went: what it states about relations follows."""
         for entity in self._ownership.concerned(key, row, self.estate, self.clusters):
@@ -168,8 +182,27 @@ class Domain:
         """A second of event time has passed. While not settled, silence is not judged."""
         for windows in (self.lag, self.connect, self.metrics, self.placement, self.access):
             windows.tick(now_ms)
+        self.floods.tick(now_ms)
         if settled:
             self.telemetry.tick(now_ms)
+
+    def obligations(self) -> Obligations:
+        """What was opened at a destination and is not closed yet."""
+        return self.router.obligations({i: inc.opened_ms or inc.started_ms for i, inc in self.lifecycle.live().items()})
+
+    def at_stake(self) -> list[Entity]:
+        """What objectives that are breached or at risk hang on: those who feel it, then the incidents' evidence."""
+        felt: dict[Entity, None] = {}
+        for kind in AT_STAKE:
+            felt.update(dict.fromkeys(e for e, k in sorted(self.board.active) if k == kind))
+        if not felt:
+            return []
+        out = dict(felt)
+        for incident in self.lifecycle.live().values():
+            seen = {e for e, _ in incident.evidence} | set(incident.affected)
+            if not seen.isdisjoint(felt):
+                out.update(dict.fromkeys((incident.root, *sorted(seen))))
+        return list(out)
 
     def diagnose(self, now_ms: int, offset: int, timing: Timing, *, may_open: bool) -> list[Alert]:
         """Explain the active symptoms, move incidents on, and say what is new."""

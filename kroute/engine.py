@@ -11,9 +11,11 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from kroute import upgrade
 from kroute.contracts import codec
 from kroute.contracts.alerts import Alert
-from kroute.contracts.facts import PROGRESS, Envelope, Fact
+from kroute.contracts.common import Entity
+from kroute.contracts.facts import FLOOD, PROGRESS, Envelope, Fact, Flood
 from kroute.contracts.rows import Change, Control, Ownership, Policy
 from kroute.contracts.topics import INPUTS, SIGNALS
 from kroute.diagnosis.load import Catalogue, load
@@ -22,17 +24,20 @@ from kroute.errors import BadMessage, StateError
 from kroute.heartbeat import heartbeats
 from kroute.incidents.timing import Timing
 from kroute.routing.controls import Controls
+from kroute.routing.ledger import Obligations
 from kroute.routing.ownership import OwnershipIndex
 from kroute.routing.policy import PolicyBook
 from kroute.settings import Settings
 from kroute.signals.changes import Changes
 from kroute.signals.model import DEFAULT_INTERVAL_MS, Rows, Src
 
-STATE_VERSION = 1
 REVIEW_MS = 5_000
 """Diagnosis runs when symptoms changed, and at least this often while anything is wrong."""
 JUMP_MS = 2 * DEFAULT_INTERVAL_MS
 """A jump of ``now`` above two polls starts a settle period."""
+
+
+_FLOOD = msgspec.json.Decoder(Flood)
 
 
 class Effects(NamedTuple):
@@ -57,7 +62,7 @@ class _Clock(Struct):
     ``dirty``: domains with changes since their last diagnosis; ``settle_until``: nothing opens before it.
     """
 
-    version: int = STATE_VERSION
+    version: int = upgrade.STATE_VERSION
     now: int = 0
     ticked: int = 0
     settle_until: int = 0
@@ -79,6 +84,18 @@ class Engine:
     def new_state(self, partition: int) -> PartitionState:
         """An empty state for one facts partition."""
         return PartitionState(self, partition)
+
+    def outdated(self, clock: bytes | None) -> bool:
+        """Whether the state with this clock row must be migrated before it is loaded.
+
+        Raises:
+            StateError: a newer version wrote it.
+        """
+        return upgrade.version_of(clock) < upgrade.STATE_VERSION
+
+    def migrate(self, rows: upgrade.Rows) -> upgrade.Changes:
+        """What has to be written so that ``rows``, all of a partition, can be loaded (``kroute.upgrade``)."""
+        return upgrade.migrate(rows)
 
 
 def build(settings: Settings) -> Engine:
@@ -122,7 +139,7 @@ class PartitionState:
         """One stored row at recovery, in any order, before ``loaded`` is called once.
 
         Raises:
-            StateError: the row was written by a newer version.
+            StateError: the row was written by another version.
         """
         domain, _, rest = key.partition("|")
         if domain:
@@ -136,13 +153,9 @@ class PartitionState:
         elif table == "controls" and rest == "policy":
             self.policy.load(value)
         elif table == "entities" and rest == "clock":
-            clock = msgspec.msgpack.decode(value)
-            if clock.get("version", 0) > STATE_VERSION:
-                raise StateError(
-                    f"the stored state has version {clock['version']}; this kroute reads up to {STATE_VERSION}. "
-                    "Run the newer kroute, or start again from an empty state under another KROUTE_APP_ID."
-                )
-            self._clock = msgspec.convert(clock, _Clock)
+            if self._engine.outdated(value):
+                raise StateError("a state of an older version is migrated before it is loaded")
+            self._clock = msgspec.msgpack.decode(value, type=_Clock)
 
     def loaded(self) -> None:
         """All rows are in: build what is derived from them."""
@@ -158,6 +171,8 @@ class PartitionState:
         for fact in envelope.facts:
             if fact.topic == PROGRESS:
                 self._progress(fact)
+            elif fact.topic == FLOOD:
+                self._flood(fact)
             else:
                 self._apply(fact)
         alerts = self._tick(offset)
@@ -178,6 +193,17 @@ class PartitionState:
         if now - clock.now > JUMP_MS:
             clock.settle_until = now + self._timing().settle_ms
         clock.now = now
+
+    def _flood(self, fact: Fact) -> None:
+        try:
+            told = _FLOOD.decode(fact.val)
+        except msgspec.MsgspecError:
+            self.refused += 1
+            return
+        if fact.d in self._clock.clusters:  # it was heard, so it has a domain
+            domain = self._domain(fact.d)
+            domain.flooded(told, self._clock.now or fact.ts)
+            self._clock.dirty[fact.d] = self._clock.dirty.get(fact.d, False) or domain.changed()
 
     def _apply(self, fact: Fact) -> None:
         clock = self._clock
@@ -274,6 +300,14 @@ class PartitionState:
                 self.ownership, self.policy, self.controls, self.changes,
             )  # fmt: skip
         return domain
+
+    def at_stake(self) -> list[Entity]:
+        """What objectives that are breached or at risk hang on, of all domains; the worst first within each."""
+        return [e for name in sorted(self.domains) for e in self.domains[name].at_stake()]
+
+    def obligations(self) -> Obligations:
+        """What was opened somewhere and is not closed yet, over all domains; for metrics."""
+        return sum((d.obligations() for d in self.domains.values()), Obligations())
 
     def take_fallbacks(self) -> dict[str, int]:
         """Deliveries opened at a fallback since this was asked last, by the fallback's name; for metrics."""

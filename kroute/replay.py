@@ -125,22 +125,28 @@ def _facts(recording: Recording, engine: Engine) -> Outcome:
             states[partition] = engine.new_state(partition)
         return states[partition]
 
-    _restore(recording, state)
+    _restore(recording, engine, state)
     out = Outcome()
     for partition, offset, envelope in recording.facts:
         out.alerts += state(partition).step(offset, envelope).alerts
     return out
 
 
-def _restore(recording: Recording, state: Callable[[int], PartitionState]) -> None:
+def _restore(recording: Recording, engine: Engine, state: Callable[[int], PartitionState]) -> None:
     """Load the snapshot. Rows are not checked where they are read, and a file may hold anything."""
     at = "the end"
     try:
+        stored: dict[int, dict[tuple[str, str], bytes]] = {}
         for partition, table, key, value in recording.rows:
-            at = f"row {key[:200]!r} of {table[:200]!r}"
-            state(partition).load(table, key, value)
-        at = "the end"
-        for partition in dict.fromkeys(p for p, *_ in recording.rows):
+            stored.setdefault(partition, {})[table, key] = value
+        for partition in sorted(stored):
+            rows: dict[tuple[str, str], bytes | None] = {**stored[partition]}
+            rows.update(engine.migrate(stored[partition]))
+            for (table, key), new in rows.items():
+                at = f"row {key[:200]!r} of {table[:200]!r}"
+                if new is not None:
+                    state(partition).load(table, key, new)
+            at = "the end"
             state(partition).loaded()
     except StateError:
         raise

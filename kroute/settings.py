@@ -131,6 +131,8 @@ class Settings:
     catalogue_dir: str | None = None
     """A folder of the user's own causes; adds to or overrides the shipped ones."""
     heartbeat_s: int = 60
+    source_budget_kb: int = 2048
+    """KiB a second that one source of signals may send before its polls are thinned."""
 
 
 def load(env: Mapping[str, str] | None = None) -> Settings:
@@ -154,6 +156,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         domains=_pairs(e, "KROUTE_DOMAINS"),
         catalogue_dir=e.get("KROUTE_CATALOGUE_DIR"),
         heartbeat_s=_int(e, "KROUTE_HEARTBEAT_S", 60, 1, 3600),
+        source_budget_kb=_int(e, "KROUTE_SOURCE_BUDGET_KB", 2048, 1, 1_000_000),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -25,6 +26,15 @@ def _not_to_be_had(what: str, reason: object) -> NoReturn:
     if os.environ.get("CI", "").lower() in ("1", "true"):
         pytest.fail(f"{what} could not be started: {reason}", pytrace=False)
     pytest.skip(f"{what} could not be started: {reason}")
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> str:
+    """The program ``prometheus``; ``promtool`` comes with it (Debian's package ``prometheus`` has both)."""
+    found = shutil.which("prometheus")
+    if found is None or shutil.which("promtool") is None:
+        _not_to_be_had("Prometheus", "prometheus and promtool are not on the path; apt-get install prometheus")
+    return found
 
 
 @pytest.fixture(scope="session")

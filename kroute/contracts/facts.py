@@ -15,6 +15,10 @@ PROGRESS = "progress"
 """Kind of the item that moves time: ``ts`` is the append time reached on input ``topic``/``p``."""
 
 
+FLOOD = "flood"
+"""Kind of the item that tells a domain of a source over its budget; ``val`` is a ``Flood``."""
+
+
 class Fact(Struct, frozen=True, gc=False, omit_defaults=True):
     """One validated input record, or a progress item.
 
@@ -40,3 +44,20 @@ class Envelope(Versioned, frozen=True, kw_only=True):
     """One record of ``kroute.facts``: up to 500 facts in order, at most 512 KiB."""
 
     facts: tuple[Fact, ...] = ()
+
+
+class Flood(Struct, frozen=True, kw_only=True):
+    """A source that sends more than its budget and is thinned, or, ``over`` false, does so no longer.
+
+    ``bytes_s``, ``records_s``: what it sends a second; ``budget``: bytes a second it may; ``left_out``: its records that
+    were not forwarded since ``since_ms`` (epoch ms).
+    """
+
+    cluster: str
+    source: str
+    over: bool
+    since_ms: int
+    left_out: int
+    bytes_s: int
+    records_s: float
+    budget: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -83,6 +84,24 @@ class Entry(Struct, kw_only=True):
         return any(o.urgency == "page" for o in self.opened.values())
 
 
+class Obligations(NamedTuple):
+    """Deliveries that were opened and not closed: all, those of pages nobody acknowledged, and those whose incident is over
+    or unknown (there should be none). ``oldest_ms``: when the oldest incident that has one began, epoch ms."""
+
+    open: int = 0
+    unacknowledged: int = 0
+    orphaned: int = 0
+    oldest_ms: int | None = None
+
+    def __add__(self, other: object) -> Obligations:
+        assert isinstance(other, Obligations)
+        ages = [ms for ms in (self.oldest_ms, other.oldest_ms) if ms is not None]
+        return Obligations(
+            self.open + other.open, self.unacknowledged + other.unacknowledged, self.orphaned + other.orphaned,
+            min(ages, default=None),
+        )  # fmt: skip
+
+
 class Ledger:
     """Entries of one domain; rows in the table ``incidents`` under ``out|<id>``."""
 
@@ -111,6 +130,16 @@ class Ledger:
             if e.ended_ms is not None and not e.opened and e.ended_ms + KEEP_MS < now_ms:
                 del self._all[i]
                 self._rows.drop("incidents", f"out|{i}")
+
+    def obligations(self, began_ms: Mapping[str, int]) -> Obligations:
+        """What is open; ``began_ms``: the incidents that are not over, and when each began."""
+        owing = [e for e in self._all.values() if e.opened]
+        return Obligations(
+            sum(len(e.opened) for e in owing),
+            sum(1 for e in owing if e.paging and not e.acked),
+            sum(len(e.opened) for e in owing if e.incident not in began_ms),
+            min((began_ms[e.incident] for e in owing if e.incident in began_ms), default=None),
+        )
 
     def elsewhere(self, root: str) -> frozenset[str]:
         """Incidents that are known and have another root."""

@@ -21,7 +21,7 @@ from kroute.routing.delivery import Wanted, plan
 from kroute.routing.flood import KEY as FLOOD_KEY
 from kroute.routing.flood import MAX_LISTED, Floods
 from kroute.routing.impact import Felt, felt
-from kroute.routing.ledger import Entry, Frozen, Ledger, Opened, Said, Told, needs_update
+from kroute.routing.ledger import Entry, Frozen, Ledger, Obligations, Opened, Said, Told, needs_update
 from kroute.routing.owners import DEFAULT_FALLBACK, PLATFORM_FALLBACK, Finder, Found
 from kroute.routing.ownership import OwnershipIndex
 from kroute.routing.policy import InForce, PolicyBook
@@ -101,6 +101,10 @@ class Router:
         self._ledger.expire(now_ms)
         self._floods.expire(self._policy.current.numbers, now_ms)
         return out
+
+    def obligations(self, began_ms: Mapping[str, int]) -> Obligations:
+        """What is open somewhere; ``began_ms``: the incidents that are not over, and when each began."""
+        return self._ledger.obligations(began_ms)
 
     def _end_due(self, incident: Incident) -> bool:
         entry = self._ledger.get(incident.id)

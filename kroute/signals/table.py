@@ -9,6 +9,7 @@ from __future__ import annotations
 from kroute.signals.model import SymptomKind as K
 
 LAG, METRICS, TOPOLOGY, CONNECT, TELEMETRY, ACCESS = "lag", "metrics", "topology", "connect", "telemetry", "access"
+FLOOD = "flood"
 
 _OFF = ("committed", "end")
 
@@ -106,6 +107,7 @@ KINDS: tuple[K, ...] = (
     K("worker-tasks-failing", "connect-worker", METRICS, "worker-tasks", 0.0005, 0.20, "M62", ("worker_failed_tasks", "worker_task_startup_failures"), "tasks fail on this worker"),
     # Telemetry itself.
     K("signals-missing", "source", TELEMETRY, "telemetry", 0.0002, 0.05, "S1", (), "a source that was heard is silent or says up: false"),
+    K("signals-flooding", "source", FLOOD, "flood", 1e-6, 0.02, "S2", (), "a source sends more than its budget and is thinned"),
     # Access.
     K("class-violation", "topic", ACCESS, "access", 1e-5, 0.05, "A1", ("members",), "read from outside the classes its owner allows"),
     K("access-denied", "principal", ACCESS, "authorization", 0.0005, 0.10, "A2", ("denials",), "denied requests"),

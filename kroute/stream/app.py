@@ -10,6 +10,8 @@ import logging
 import os
 import socket
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,10 @@ from kroute.oauth import Tokens
 from kroute.settings import Kafka, Settings
 from kroute.stream import consumer as holding
 from kroute.stream import metrics, placement
-from kroute.stream.correlate import Correlate, EngineLike
+from kroute.stream.correlate import Correlate
 from kroute.stream.gate import StateGate
 from kroute.stream.ingest import TAKE, Ingest
+from kroute.stream.interface import EngineLike
 from kroute.stream.process import EXIT_STATE, Datadir, Watchdog, die
 from kroute.stream.tables import Tables
 from kroute.stream.topics import create_topics, input_topics, realms
@@ -41,6 +44,8 @@ SESSION_S = 10.0
 HEARTBEAT_S = 3.0
 REQUEST_S = 60.0
 TICK_S = 1.0
+STOP_S = 25.0
+"""A stop that takes longer (Kafka does not answer) ends the process as it is: the next start recovers."""
 
 
 class NoWeb(BootStrategy):
@@ -67,6 +72,7 @@ class App(faust.App):
         return holding.transport(self)
 
     prepared = False
+    stopping: threading.Timer | None = None
 
     def prepare(self) -> None:
         """Everything that can fail happens before anything is read. Blocks; once.
@@ -108,6 +114,8 @@ class App(faust.App):
 
     def not_ready(self) -> str | None:
         """Why this worker is not ready; None where it is."""
+        if self.in_recovery:
+            return "recovering tables"
         if self.rebalancing:
             return "rebalancing"
         if not self.tables.actives_ready:
@@ -139,15 +147,31 @@ class App(faust.App):
 
     async def on_stop(self) -> None:
         """Drain before the consumer and the stores are closed."""
+        self.stopping = stop_within(STOP_S)
         if self.consumer.started:
             await self.drain()
+            if self.crash_reason is None:
+                try:
+                    await self.correlate.settle()
+                except Exception as e:  # then the newest unit is repeated at the next start, as after a kill
+                    log.warning("the journal could not be told that all is applied: %r", e)
         await super().on_stop()
 
     async def on_shutdown(self) -> None:
         """All is closed; the local store may be used again unless something went wrong."""
         await super().on_shutdown()
+        if self.stopping is not None:
+            self.stopping.cancel()
         self.watchdog.stop()
         self.datadir.close(clean=self.crash_reason is None)
+
+
+def stop_within(limit_s: float) -> threading.Timer:
+    """End the process unless the timer is cancelled before ``limit_s`` seconds have passed."""
+    timer = threading.Timer(limit_s, die, [f"the stop was not over within {limit_s:g} s: Kafka does not answer"])
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def create_app(settings: Settings, engine: EngineLike | None = None, *, accept_gap: bool = False) -> App:
@@ -193,11 +217,11 @@ def create_app(settings: Settings, engine: EngineLike | None = None, *, accept_g
     async def tick() -> None:
         await app.ingest.tick()
         try:
-            await app.correlate.commit()
+            await app.correlate.commit(app.ingest.clock.now_ms(time.monotonic()))
         except Exception as e:  # only figures for operators: the journal holds the position
             log.warning("positions of facts could not be committed: %r", e)
 
-    REGISTRY.register(metrics.FaustFigures(app))
+    REGISTRY.register(metrics.Figures(app))
     return app
 
 

@@ -1,4 +1,4 @@
-"""Faust's consumer, with five things kroute needs at the fetch.
+"""Faust's consumer, with five things kroute needs at the fetch, and notes beside committed offsets.
 
 - From the revocation until Faust has sought the start of each partition, only changelogs are fetched. Faust itself
   begins before it seeks, and then clears its queues: records in between would be lost, without a trace (measured).
@@ -14,14 +14,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import faust
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
+log = logging.getLogger(__name__)
 FETCH_WAIT_MS = 100
 
 
@@ -42,6 +45,22 @@ class QuickFetchThread(AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
+
+    async def commit_noted(self, offsets: Mapping[TP, int], notes: Mapping[TP, str]) -> None:
+        """Commit offsets with metadata; nothing where a rebalance was faster."""
+        mine = {
+            TopicPartition(*tp): OffsetAndMetadata(o, notes.get(tp, "")) for tp, o in offsets.items() if tp in self.assignment()
+        }
+        try:
+            await self._ensure_consumer().commit(mine)
+        except (CommitFailedError, IllegalStateError) as e:
+            log.info("positions were not committed, the group rebalances: %r", e)
+
+    async def notes(self, tps: Iterable[TP]) -> dict[TP, str]:
+        """Metadata beside the group's committed offsets, of any partitions."""
+        coordinator = self._ensure_consumer()._coordinator  # aiokafka's own committed() gives the offset alone
+        found = await coordinator.fetch_committed_offsets([TopicPartition(*tp) for tp in tps])
+        return {TP(tp.topic, tp.partition): o.metadata for tp, o in found.items()}
 
 
 class HoldingConsumer(Consumer):
@@ -64,6 +83,17 @@ class HoldingConsumer(Consumer):
 
     def _new_consumer_thread(self) -> QuickFetchThread:
         return QuickFetchThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def commit_noted(self, offsets: Mapping[TP, int], notes: Mapping[TP, str]) -> None:
+        """Commit offsets with metadata (at most 4,096 bytes each)."""
+        thread: Any = self._thread
+        await thread.call_thread(thread.commit_noted, offsets, notes)
+
+    async def notes(self, tps: Iterable[TP]) -> dict[TP, str]:
+        """What stands beside the group's committed offsets, whichever worker committed them."""
+        thread: Any = self._thread
+        out: dict[TP, str] = await thread.call_thread(thread.notes, list(tps))
+        return out
 
     def hold(self) -> None:
         """Fetch changelogs only; a fetch under way gives nothing."""

@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import faust
 import msgspec
@@ -26,64 +26,37 @@ from kroute.contracts.facts import Envelope
 from kroute.errors import BadMessage, StateError
 from kroute.settings import Settings
 from kroute.stream import journal, metrics
+from kroute.stream.budget import write_note
 from kroute.stream.flow import Flow
 from kroute.stream.forward import Record, dead_letter
+from kroute.stream.interface import EngineLike, State
 from kroute.stream.process import EXIT_STATE, Watchdog, die
 from kroute.stream.tables import Tables
+from kroute.upgrade import CLOCK
 
 log = logging.getLogger(__name__)
 EMPTY = Envelope()
+HEARTBEAT = "heartbeat/"
 GROUP = 8
 """Records of facts that one unit of work takes at most, where a backlog waits."""
 
-
-class EffectsLike(Protocol):
-    """What correlate needs of ``kroute.engine.Effects``."""
-
-    @property
-    def rows(self) -> Mapping[tuple[str, str], bytes | None]:
-        """(table, key) → value, None to delete."""
-
-    @property
-    def alerts(self) -> Sequence[Alert]:
-        """Records for routed-alerts, in order."""
-
-
-class State(Protocol):
-    """What correlate needs of ``kroute.engine.PartitionState``."""
-
-    def load(self, table: str, key: str, value: bytes) -> None:
-        """One stored row."""
-
-    def loaded(self) -> None:
-        """All rows are in."""
-
-    def step(self, offset: int, envelope: Envelope) -> EffectsLike:
-        """Apply one record of facts."""
-
-    def take_fallbacks(self) -> Mapping[str, int]:
-        """Deliveries opened at a fallback since this was asked last, by the fallback's name."""
-
-    def take_forbidden(self) -> Sequence[Any]:
-        """Controls that the policy did not let their realm give, since this was asked last (``kroute.engine.Forbidden``)."""
-
-
-class EngineLike(Protocol):
-    """What correlate needs of ``kroute.engine.Engine``."""
-
-    def new_state(self, partition: int) -> State:
-        """An empty state for one facts partition."""
+TRIES = 5
+"""So often a recovery that ended too early is told to go on, before the process ends."""
+UNIT_S = 0.5
+"""And no more records once it has taken this long: half the session timeout ends a worker."""
 
 
 class Held:
     """A facts partition this worker owns: its state, and the newest durable offset (-1: none).
 
     ``applied``: newest offset that the state holds, at most one unit ahead; ``writing``: that unit, being made durable.
+    ``at_ms``: append time of the newest durable record of facts, 0 where none was applied since recovery.
     """
 
     def __init__(self, state: State, offset: int) -> None:
         self.state = state
         self.offset = self.applied = offset
+        self.at_ms = 0
         self.writing: asyncio.Task[None] | None = None
 
 
@@ -96,6 +69,7 @@ class Unit(NamedTuple):
     rows: dict[tuple[str, str], bytes | None]
     alerts: list[Alert]
     letters: list[bytes]
+    at_ms: int
 
 
 class Correlate:
@@ -117,6 +91,14 @@ class Correlate:
         self._queues: dict[int, asyncio.Queue[Any]] = {}
         self.flow = Flow()
         self.held: dict[int, Held] = {}
+        self._outbox: dict[int, float] = {}
+        self._unfinished = 0
+
+    @property
+    def outbox_age_s(self) -> float:
+        """Seconds since the oldest unit that is not durable yet, alerts included, began to be written; 0 where none is."""
+        began = min(self._outbox.copy().values(), default=None)
+        return 0.0 if began is None else time.monotonic() - began
 
     # -- the flow --------------------------------------------------------------------------------------------
 
@@ -136,14 +118,20 @@ class Correlate:
             messages = [await queue.get()]
             while len(messages) < GROUP and not queue.empty():
                 messages.append(queue.get_nowait())
-            await self.flow.through(partial(self._unit, messages))
+            while messages:
+                messages = await self.flow.through(partial(self._unit, messages))
 
-    async def _unit(self, messages: Sequence[Any]) -> None:
-        """Apply consecutive records of one partition; their effects are then made durable together."""
+    async def _unit(self, messages: Sequence[Any]) -> list[Any]:
+        """Apply consecutive records of one partition; their effects are then made durable together.
+
+        Returns those that are left for the next unit: one that takes long on a busy machine is written before it is late.
+        """
         # What was read before a rebalance is read again, by whoever owns the partition now.
         messages = [m for m in messages if m.generation_id == self._app.consumer_generation_id]
         if not messages:
-            return
+            return []
+        started = time.monotonic()
+        taken = 0
         p = messages[0].partition
         held = self.held.get(p)
         self._watchdog.begin(p, messages[0].offset)
@@ -165,19 +153,25 @@ class Correlate:
                 letters += self._refusals(p, held.state)
                 facts += len(envelope.facts)
                 held.applied = offset
+                taken += 1
                 metrics.STEP.observe(time.perf_counter() - began)
                 await asyncio.sleep(0)  # a step takes a while; ingest and /health shall not wait for all
+                if time.monotonic() - started > UNIT_S:
+                    break
         except Exception as e:  # whatever it is, nothing more may be written
             die(f"{self.topic}[{p}] offset {offset} could not be applied: {e!r}", error=e)
         assert held is not None
         if held.writing is not None:
             await held.writing
-        unit = Unit(messages[0].offset, offset, facts, rows, alerts, letters)
+        at_ms = int(messages[taken - 1].timestamp * 1000)
+        unit = Unit(messages[0].offset, offset, facts, rows, alerts, letters, at_ms)
         held.writing = self.flow.also(self._write(p, held, unit))
+        return messages[taken:]
 
     async def _write(self, p: int, held: Held, unit: Unit) -> None:
         """Make a unit durable."""
         began = time.perf_counter()
+        self._outbox[p] = time.monotonic()
         try:
             # Before the journal commits the unit: after a stop in between they are written again, the same bytes.
             await self._send(self._dead_letters, ((None, letter, None) for letter in unit.letters))
@@ -185,7 +179,8 @@ class Correlate:
             await self._write_effects(p, unit.offset, unit.rows, unit.alerts)
         except Exception as e:
             die(f"{self.topic}[{p}] offset {unit.offset} could not be written: {e!r}", error=e)
-        held.offset = unit.offset
+        self._outbox.pop(p, None)
+        held.offset, held.at_ms = unit.offset, unit.at_ms
         self._watchdog.end(p, unit.first)
         for via, n in held.state.take_fallbacks().items():
             metrics.FALLBACKS.labels(via).inc(n)
@@ -225,6 +220,9 @@ class Correlate:
         if alerts:
             self._watchdog.check()
             metrics.ALERTS.inc(await self._send(self._alerts_topic, ((a.key.encode(), a.value, list(a.headers)) for a in alerts)))
+            for a in alerts:
+                if a.key.startswith(HEARTBEAT):
+                    metrics.HEARTBEAT.labels(a.key.removeprefix(HEARTBEAT)).set(a.ts_ms / 1000)
 
     async def _send(self, topic: str, records: Iterable[tuple[bytes | None, bytes, Any]]) -> int:
         """Send (key, value, headers) in order and wait until all are durable; how many."""
@@ -245,15 +243,37 @@ class Correlate:
                 out.append(dead_letter(record, BadMessage("not-allowed", why), fact.ts))
         return out
 
-    async def commit(self) -> None:
-        """Commit the durable offsets: the group's lag is then true. Where reading begins is told by the journal alone."""
+    async def commit(self, now_ms: int | None) -> None:
+        """Commit the durable offsets: the group's lag is then true. Where reading begins is told by the journal alone.
+
+        Beside them stands what the ingest of every worker needs when not all can be had at once (``budget.Note``).
+        ``now_ms``: the broker's time, for this worker's own lag.
+        """
         positions = {TP(self.topic, p): h.offset + 1 for p, h in self.held.items()}
         if not (self.flow.is_open and positions):
             return
+        for p, h in self.held.items():
+            if h.at_ms and now_ms is not None:
+                metrics.LAG.labels(str(p)).set(max(0, now_ms - h.at_ms) / 1000)
         for tp, end in (await self._app.consumer.highwaters(*positions)).items():
             metrics.BEHIND.labels(str(tp.partition)).set(max(0, end - positions[TP(*tp)]))
         if self.flow.is_open:
-            await self._app.consumer._commit(positions)
+            await self._commit_noted()
+
+    async def _commit_noted(self) -> None:
+        positions = {TP(self.topic, p): h.offset + 1 for p, h in self.held.items()}
+        notes = {TP(self.topic, p): write_note(h.at_ms, h.state.at_stake()) for p, h in self.held.items() if h.at_ms}
+        await self._app.consumer.commit_noted(positions, notes)
+
+    async def settle(self) -> None:
+        """After the last unit before a stop: the journal tells that it is applied in full, so that none of it is repeated."""
+        if self._app.rebalancing:  # partitions may be another's by now
+            return
+        mine = {tp.partition for tp in self._app.consumer.assignment() if tp.topic == self.topic}
+        for p, held in self.held.items():
+            if p in mine and held.offset >= 0:
+                await self._write_journal(p, held.offset, {}, [])
+        await self._commit_noted()
 
     # -- recovery --------------------------------------------------------------------------------------------
 
@@ -274,10 +294,20 @@ class Correlate:
         app = self._app
         partitions = sorted(tp.partition for tp in app.consumer.assignment() if tp.topic == self.topic)
         self.held = {p: h for p, h in self.held.items() if p in partitions}
-        for figure in (metrics.OFFSET, metrics.BEHIND):  # those of partitions that went elsewhere are told there
+        for figure in (metrics.OFFSET, metrics.BEHIND, metrics.LAG):  # those of partitions that went elsewhere are told there
             figure.clear()
         if not partitions:
             return
+        unread = await self._tables.unread(partitions)
+        if unread and generation == app.consumer_generation_id:
+            what = f"recovery ended with {sum(unread.values())} changelog records unread ({next(iter(unread))}, …)"
+            self._unfinished += 1
+            if self._unfinished > TRIES:
+                die(f"{what}: starting again")
+            log.warning("%s: it goes on", what)
+            app.tables.recovery.signal_recovery_start.set()  # what Faust does at a rebalance: it begins where it stands
+            return
+        self._unfinished = 0
         tps = [TP(self.topic, p) for p in partitions]
         earliest = await app.consumer.earliest_offsets(*tps)
         ends = await app.consumer.highwaters(*tps)
@@ -289,7 +319,11 @@ class Correlate:
             held = self.held.get(p)
             if held is None or not held.offset == held.applied == offset:
                 if unit is not None:
+                    self._outbox[p] = time.monotonic()
                     await self._write_effects(p, offset, unit.rows, unit.alerts)
+                    self._outbox.pop(p, None)
+                if offset >= 0:
+                    await self._upgrade(p, offset)
                 held = self.held[p] = Held(self._load(p), offset)
             self._check_gap(held, p, earliest[TP(self.topic, p)], ends[TP(self.topic, p)], begun=unit is not None)
             metrics.OFFSET.labels(str(p)).set(held.offset)
@@ -299,6 +333,22 @@ class Correlate:
         positions = {TP(self.topic, p): self.held[p].offset + 1 for p in partitions}
         if not await app.consumer._commit(positions) and generation == app.consumer_generation_id:
             die(f"the position of {self.topic} could not be set to {positions}")
+
+    async def _upgrade(self, p: int, offset: int) -> None:
+        """Bring the rows of an older version up to date: one unit of work at the offset they stand at.
+
+        The journal forgets the former unit first: its parts would be taken for those of this one, which has the same offset.
+        """
+        tables = self._tables.by_name
+        clock = next((v for k, v in tables["entities"].stored(p) if k == CLOCK[1]), None)
+        if not self._engine.outdated(clock):
+            return
+        rows = {(name, key): value for name, t in tables.items() if name != "journal" for key, value in t.stored(p)}
+        changes = self._engine.migrate(rows)
+        log.warning("%s[%d]: state of an older version, %d of %d rows are migrated", self.topic, p, len(changes), len(rows))
+        await self._write_journal(p, offset, {}, [])
+        await self._write_journal(p, offset, changes, [])
+        await self._write_effects(p, offset, changes, [])
 
     def _load(self, p: int) -> State:
         began = time.perf_counter()

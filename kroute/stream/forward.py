@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,12 +17,13 @@ import orjson
 
 from kroute.contracts.alerts import DeadLetter
 from kroute.contracts.codec import decode
-from kroute.contracts.facts import PROGRESS
+from kroute.contracts.facts import FLOOD, PROGRESS, Flood
 from kroute.contracts.rows import Policy
 from kroute.contracts.topics import STATES
 from kroute.errors import BadMessage
 from kroute.routing.policy import check
 from kroute.settings import Settings
+from kroute.stream.budget import Budget, peek, poll_of
 
 MAX_ITEMS = 500
 MAX_ENVELOPE = 512 * 1024
@@ -45,16 +46,24 @@ class Record(NamedTuple):
 
 
 class Addressed(NamedTuple):
-    """A fact and the domain it concerns; None: every partition of facts."""
+    """A fact and the domain it concerns; None: every partition of facts. An empty fact: the poll was left out (thinned)."""
 
     domain: str | None
     fact: bytes
 
 
-class Forwarder:
-    """Turns input records into addressed facts for one installation."""
+LEFT_OUT = Addressed(None, b"")
 
-    def __init__(self, settings: Settings) -> None:
+
+class Forwarder:
+    """Turns input records into addressed facts for one installation.
+
+    ``budget`` decides which polls are left out, none where it is None; ``behind`` tells whether facts of a domain are.
+    """
+
+    def __init__(self, settings: Settings, budget: Budget | None = None, behind: Callable[[str], bool] = lambda _: False) -> None:
+        self._budget = budget
+        self._behind = behind
         self._names = settings.names
         self._domains = settings.domains
         self._own = (settings.names.prefix, settings.app_id)
@@ -68,6 +77,10 @@ class Forwarder:
         """
         short = self._names.short(record.topic)
         assert short is not None
+        if self._budget is not None and self._budget.any_over and record.value and short not in STATES:
+            poll = peek(short, record.value)
+            if poll is not None and self._budget.leaves_out(poll, len(record.value), record.ts):
+                return LEFT_OUT
         message = decode(short, record.value, timestamp_ms=record.ts, max_bytes=MAX_ITEM)
         value = b"null" if record.value is None else record.value
         key = None
@@ -82,6 +95,12 @@ class Forwarder:
             if message is None:
                 return None
         domain = self._domain(short, key, message)
+        if self._budget is not None and domain is not None and short not in STATES:
+            pace = self._budget.admit(poll_of(message), len(value), record.ts, domain, behind=self._behind(domain))
+            if pace is None:
+                return LEFT_OUT
+            if pace:
+                value = msgspec.json.encode(msgspec.structs.replace(message, interval_ms=pace))
         item: dict[str, Any] = {"topic": short, "src": record.topic, "p": record.partition, "o": record.offset, "ts": record.ts}
         if key is not None:
             item["key"] = key
@@ -173,6 +192,12 @@ def _check_policy(policy: Policy) -> None:
 def progress(src: str, partition: int, offset: int, ts: int, of: int) -> bytes:
     """A progress fact: append time ``ts`` is reached on input ``src``/``partition``, one of ``of`` input partitions."""
     return orjson.dumps({"topic": PROGRESS, "src": src, "p": partition, "o": offset, "ts": ts, "of": of})
+
+
+def flood(domain: str, told: Flood, ts: int) -> bytes:
+    """A flood fact, at broker time ``ts`` (epoch ms)."""
+    val = orjson.Fragment(msgspec.json.encode(told))
+    return orjson.dumps({"topic": FLOOD, "src": FLOOD, "p": 0, "o": 0, "ts": ts, "d": domain, "val": val})
 
 
 def envelopes(facts: Iterable[bytes]) -> Iterator[bytes]:

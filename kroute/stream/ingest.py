@@ -21,9 +21,10 @@ from faust.types import TP
 from kroute.errors import BadMessage
 from kroute.settings import Settings
 from kroute.stream import metrics
+from kroute.stream.budget import Budget, Pressure, read_note
 from kroute.stream.consumer import Batch
 from kroute.stream.flow import Flow
-from kroute.stream.forward import Forwarder, Record, dead_letter, envelopes, progress
+from kroute.stream.forward import Forwarder, Record, dead_letter, envelopes, flood, progress
 from kroute.stream.placement import Placement
 from kroute.stream.process import die
 
@@ -63,7 +64,9 @@ class Ingest:
         self._facts = settings.names.full("facts")
         self._dead_letters = settings.names.full("dead-letter")
         self._placements = settings.names.full("placement")
-        self._forwarder = Forwarder(settings)
+        self.budget = Budget(settings.source_budget_kb * 1024)
+        self._pressure = Pressure()
+        self._forwarder = Forwarder(settings, self.budget, self._behind)
         self.topics = frozenset(topics)
         self.flow = Flow()
         self.clock = BrokerClock()
@@ -129,6 +132,9 @@ class Ingest:
             if addressed is None:
                 metrics.OWN.labels(r.topic).inc()
                 continue
+            if not addressed.fact:
+                metrics.LEFT_OUT.labels(r.topic).inc()
+                continue
             if addressed.domain is None:
                 targets: Iterable[int] = self._partitions
             else:
@@ -191,7 +197,33 @@ class Ingest:
         ]
         for tp, ts in self.reached.items():
             metrics.REACHED.labels(tp.topic, str(tp.partition)).set(ts / 1000)
-        await self._send(dict.fromkeys(self._partitions, facts))
+        by_partition = {p: list(facts) for p in self._partitions}
+        if now is not None:
+            metrics.INGEST_LAG.set(max(0.0, max((now - ts for ts in self.reached.values()), default=0) / 1000))
+            await self._look_ahead(now)
+            for domain, told in self.budget.floods(now):
+                by_partition[await self.placement.place(domain)].append(flood(domain, told, now))
+                log.warning(
+                    "source %s of %s %s: %s", told.source, told.cluster, "floods" if told.over else "floods no longer", told
+                )
+            for cluster, source, over in self.budget.over():
+                metrics.FLOODING.labels(cluster, source).set(over)
+        await self._send(by_partition)
+
+    def _behind(self, domain: str) -> bool:
+        """Whether facts of a domain are so far behind that polls must wait for what matters more."""
+        return bool(self._pressure.behind) and self.placement.known(domain) in self._pressure.behind
+
+    async def _look_ahead(self, now: int) -> None:
+        """How far the workers on facts are, and what is urgent to them: beside the offsets they commit each second."""
+        told = await self._app.consumer.notes([TP(self._facts, p) for p in self._partitions])
+        notes = {tp.partition: note for tp, text in told.items() if (note := read_note(text)) is not None}
+        was = self._pressure.behind
+        self.budget.urgent = self._pressure.see(notes, now)
+        if self._pressure.behind != was:
+            log.warning("partitions of %s that are behind: %s", self._facts, sorted(self._pressure.behind) or "none any more")
+        metrics.THINNING.set(len(self._pressure.behind))
+        metrics.URGENT.set(len(self.budget.urgent))
 
     async def _at_end(self, tps: Sequence[TP], ends: dict[TP, int], now: int) -> list[TP]:
         """Partitions whose every record appended before ``now`` is confirmed; ``now`` was taken before ``ends``."""

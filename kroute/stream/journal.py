@@ -93,7 +93,10 @@ def decode(stored: Mapping[str, bytes]) -> Unit | None:
     try:
         head = _head.decode(raw)
         if head.v != VERSION:
-            raise StateError(f"the journal has version {head.v}; this version of kroute reads {VERSION}. Run the newer kroute")
+            raise StateError(
+                f"the journal has version {head.v}, and this kroute reads version {VERSION}: a newer kroute wrote it. "
+                f"Run that one, or begin with an empty state under another KROUTE_APP_ID"
+            )
         chunks = [head.body]
         for i in range(1, head.parts):
             part = _part.decode(stored[f"{HEAD_KEY}/{i}"])

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 FORWARDED = Counter("kroute_ingest_records_total", "Input records forwarded to facts, by source topic", ["topic"])
 REJECTED = Counter("kroute_ingest_dead_letters_total", "Input records sent to the dead-letter topic", ["topic", "reason"])
 OWN = Counter("kroute_ingest_own_records_total", "Input records left out because they are about kroute itself", ["topic"])
+LEFT_OUT = Counter(
+    "kroute_ingest_left_out_total", "Polls left out: their source is over its budget, or facts are behind, by topic", ["topic"]
+)  # fmt: skip
+FLOODING = Gauge("kroute_ingest_flooding", "1 while a source sends more than its budget and is thinned", ["cluster", "source"])
+THINNING = Gauge("kroute_ingest_thinning_partitions", "Partitions of facts so far behind that polls are thinned")
+URGENT = Gauge("kroute_ingest_urgent_entities", "Entities never thinned: objectives that are breached or at risk hang on them")
+INGEST_LAG = Gauge(
+    "kroute_ingest_lag_seconds", "How old the oldest input is that is not forwarded yet; largest over the partitions"
+)
 REACHED = Gauge("kroute_ingest_reached_timestamp_seconds", "Append time reached, by input partition", ["topic", "partition"])
 STATE_INPUTS_READ = Gauge("kroute_ingest_state_inputs_read", "1 when the state inputs are read to their end")
 
@@ -39,19 +48,46 @@ COMMIT = Histogram(
 )  # fmt: skip
 OFFSET = Gauge("kroute_correlate_offset", "Newest durable facts offset, by facts partition", ["partition"])
 BEHIND = Gauge("kroute_correlate_behind_records", "Records of facts not applied yet, by facts partition", ["partition"])
+HEARTBEAT = Gauge("kroute_heartbeat_timestamp_seconds", "Event time of the newest heartbeat that is durable", ["cluster"])
+LAG = Gauge("kroute_correlate_lag_seconds", "How long ago the newest applied fact was written, by facts partition", ["partition"])
 LOADED = Gauge("kroute_recovery_rows", "Rows loaded at the last recovery, by facts partition", ["partition"])
 GAP = Gauge("kroute_recovery_gap_records", "Facts deleted before they were applied, by facts partition", ["partition"])
 STORE_DISCARDED = Gauge("kroute_recovery_store_discarded", "1 when the local store of an unclean stop was thrown away at start")
 
 
-class FaustFigures(Collector):
-    """Figures of Faust's monitor and of the consumer's recovery, read when scraped."""
+class Figures(Collector):
+    """Figures of the app, of Faust's monitor and of the consumer's recovery, read when scraped."""
 
     def __init__(self, app: faust.App) -> None:
         self._app: Any = app
 
+    def _own(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("kroute_ready", "1 while this worker is ready", float(self._app.not_ready() is None))
+        correlate = self._app.correlate
+        yield GaugeMetricFamily(
+            "kroute_outbox_age_seconds", "Age of the oldest unit being written, alerts included", correlate.outbox_age_s
+        )  # fmt: skip
+        open_ = GaugeMetricFamily(
+            "kroute_obligations",
+            "Deliveries opened and not closed; orphaned: their incident is over",
+            labels=["partition", "state"],
+        )  # fmt: skip
+        oldest = GaugeMetricFamily(
+            "kroute_obligations_oldest_timestamp_seconds",
+            "When the oldest incident with an open delivery began",
+            labels=["partition"],
+        )  # fmt: skip
+        for p, held in sorted(correlate.held.items()):
+            found = held.state.obligations()
+            for state in ("open", "unacknowledged", "orphaned"):
+                open_.add_metric([str(p), state], getattr(found, state))
+            if found.oldest_ms is not None:
+                oldest.add_metric([str(p)], found.oldest_ms / 1000)
+        yield from (open_, oldest)
+
     def collect(self) -> Iterator[Metric]:
         """One family per figure."""
+        yield from self._own()
         monitor: Any = self._app.monitor
         yield CounterMetricFamily(
             "faust_messages_received",

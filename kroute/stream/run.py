@@ -10,7 +10,7 @@ import uvloop
 
 from kroute.settings import Settings
 from kroute.stream.app import create_app
-from kroute.stream.correlate import EngineLike
+from kroute.stream.interface import EngineLike
 from kroute.stream.process import die
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"

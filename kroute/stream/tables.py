@@ -82,6 +82,23 @@ class Tables:
             app.tables.add(table)
             self.by_name[name] = table
 
+    async def unread(self, partitions: Iterable[int]) -> dict[TP, int]:
+        """Changelog records that recovery has not read, by partition; none where it is whole.
+
+        Faust takes recovery for complete when another rebalance comes at its beginning, with most of it unread (measured).
+        """
+        tables = {TP(t.changelog_topic_name, p): t for t in self.by_name.values() for p in partitions}
+        consumer: Any = self._app.consumer
+        ends = await consumer.highwaters(*tables)
+        starts = await consumer.earliest_offsets(*tables)
+        out = {}
+        for tp, table in tables.items():
+            persisted = table.data.persisted_offset(tp)
+            read = max(-1 if persisted is None else persisted, starts[tp] - 1)
+            if read < ends[tp] - 1:
+                out[tp] = ends[tp] - 1 - read
+        return out
+
     async def write(self, partition: int, offset: int, rows: Iterable[tuple[str, str, bytes | None]]) -> None:
         """Write rows (table, engine key, value or None to delete) in order; returns when all are durable.
 

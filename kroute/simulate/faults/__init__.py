@@ -16,8 +16,9 @@ MAKERS: dict[str, Maker] = {
 ONLY_AUTOMQ = frozenset({"object-store-trouble", "wal-trouble", "cache-thrash", "balancer-trouble"})
 NOT_AUTOMQ = frozenset({"broker-storage-pressure", "replica-catch-up", "disk-full"})
 NEEDS_LINK = frozenset({"migration-sync-lag", "migration-group-stuck", "migration-split-brain"})
-NOT_INJECTED = frozenset({"unknown"})
-"""Causes of the catalogue that nothing can be made of: ``unknown`` is a statement about what is not known."""
+NOT_INJECTED = frozenset({"unknown", "telemetry-flood"})
+"""Causes of the catalogue that nothing can be made of: ``unknown`` is a statement about what is not known,
+and a flood of signals is told by ingest, which a recording of inputs does not pass."""
 
 
 def causes(platform: str) -> list[str]:

@@ -195,6 +195,10 @@ def telemetry_loss(w: Town) -> None:
     w.ill("source/consumer-lag", "signals-missing")
 
 
+def telemetry_flood(w: Town) -> None:
+    w.ill("source/consumer-lag", "signals-flooding")
+
+
 def unauthorized_access(w: Town) -> None:
     w.ill("principal/p1", "authorization-failing", "access-denied")
 
@@ -284,6 +288,7 @@ TYPICAL: list[tuple[Fault, str, str, str]] = [
     (network_platform, "network-platform", "cluster/prod", "kafka"),
     (cross_zone_reads, "cross-zone-reads", "group/g1", "kafka"),
     (telemetry_loss, "telemetry-loss", "source/consumer-lag", "kafka"),
+    (telemetry_flood, "telemetry-flood", "source/consumer-lag", "kafka"),
     (unauthorized_access, "unauthorized-access", "principal/p1", "kafka"),
     (data_class_violation, "data-class-violation", "topic/t1", "kafka"),
     (object_store_trouble, "object-store-trouble", "cluster/prod", "automq"),

@@ -9,12 +9,12 @@ import pytest
 from kroute.contracts.common import ENTITY_KINDS
 from kroute.signals.metric_rules import RULES
 from kroute.signals.metric_special import SPECIAL
-from kroute.signals.table import ACCESS, BY_KIND, CONNECT, KINDS, LAG, METRICS, TELEMETRY, TOPOLOGY, judged_by
+from kroute.signals.table import ACCESS, BY_KIND, CONNECT, FLOOD, KINDS, LAG, METRICS, TELEMETRY, TOPOLOGY, judged_by
 from tests.unit.signals.test_windows_reload import run
 from tests.unit.signals.windowsbench import Bench, sample, scrape, status, task
 
-ELSEWHERE = ["class-violation"]
-"""Judged from lag messages and ownership rows, which this bench has not: ``test_classes``."""
+ELSEWHERE = ["class-violation", "signals-flooding"]
+"""Judged from lag messages and ownership rows (``test_classes``), and from what ingest tells (``test_flood``)."""
 
 
 def test_every_kind_stands_once() -> None:
@@ -26,7 +26,7 @@ def test_every_kind_stands_once() -> None:
 def test_a_row_of_the_table_is_sound(kind: object) -> None:
     k = next(x for x in KINDS if x is kind)
     assert k.entity in ENTITY_KINDS
-    assert k.reporter in (LAG, METRICS, TOPOLOGY, CONNECT, TELEMETRY, ACCESS)
+    assert k.reporter in (LAG, METRICS, TOPOLOGY, CONNECT, TELEMETRY, FLOOD, ACCESS)
     assert 0 <= k.leak < (0.5 if k.kind == "catching-up" else 0.1)  # falling lag is no fault: it needs no explanation
     assert 0 <= k.miss <= 0.5
     assert k.title

@@ -7,13 +7,16 @@ of a group. Run as a program it is a worker with this engine in place of the rea
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from kroute.contracts.alerts import Alert
+from kroute.contracts.common import Entity
 from kroute.contracts.facts import Envelope
 from kroute.errors import KrouteError
+from kroute.routing.ledger import Obligations
 from kroute.settings import load
 from kroute.stream.run import run
 
@@ -65,6 +68,12 @@ class FakeState:
                     alerts.append(Alert(value["group"], body, (("ce_id", f"{value['group']}-{n}".encode()),), fact.ts))
         return Effects(changed, alerts)
 
+    def at_stake(self) -> list[Entity]:
+        return []
+
+    def obligations(self) -> Obligations:
+        return Obligations()
+
     def take_fallbacks(self) -> dict[str, int]:
         return {}
 
@@ -82,6 +91,12 @@ class FakeState:
 class FakeEngine:
     def new_state(self, partition: int) -> FakeState:
         return FakeState(partition)
+
+    def outdated(self, clock: bytes | None) -> bool:
+        return clock == b"old"
+
+    def migrate(self, rows: Mapping[tuple[str, str], bytes]) -> dict[tuple[str, str], bytes | None]:
+        return {**{w: b"migrated" * 25 for w in rows if w[0] == "consumer_lag"}, ("entities", "|clock"): b"new"}
 
 
 def main() -> None:

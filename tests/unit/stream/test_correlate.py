@@ -34,6 +34,8 @@ class World:
         self.may_write = asyncio.Event()
         self.may_write.set()
         self.committed: dict[TP, int] = {}
+        self.notes: dict[TP, str] = {}
+        self.left_unread: dict[TP, int] = {}
         self.earliest = 0
         self.end = 100
         self.by_name = {
@@ -42,9 +44,12 @@ class World:
         }
         app = SimpleNamespace(
             consumer_generation_id=1,
+            rebalancing=False,
+            tables=SimpleNamespace(recovery=SimpleNamespace(signal_recovery_start=asyncio.Event())),
             producer=SimpleNamespace(send=self._send),
             consumer=SimpleNamespace(
-                assignment=lambda: {TP(FACTS, 0)}, earliest_offsets=self._earliest, highwaters=self._ends, _commit=self._commit
+                assignment=lambda: {TP(FACTS, 0)}, earliest_offsets=self._earliest, highwaters=self._ends, _commit=self._commit,
+                commit_noted=self._commit_noted,
             ),
         )  # fmt: skip
         monkeypatch.setattr(correlate, "die", self._die)
@@ -56,10 +61,13 @@ class World:
     def _rows(self, table: str, p: int) -> dict[str, bytes]:
         return self.stored.setdefault(table, {}).setdefault(p, {})
 
+    async def unread(self, partitions: list[int]) -> dict[TP, int]:
+        return self.left_unread
+
     async def write(self, p: int, offset: int, rows: Iterable[tuple[str, str, bytes | None]]) -> None:
         await self.may_write.wait()
         for table, key, value in rows:
-            if self.fail_at == table:
+            if self.fail_at in (table, key):
                 raise OSError(f"{table} was not written")
             self.log.append((table, key))
             if value is None:
@@ -85,6 +93,9 @@ class World:
         self.committed = offsets
         return True
 
+    async def _commit_noted(self, offsets: dict[TP, int], notes: dict[TP, str]) -> None:
+        self.committed, self.notes = offsets, notes
+
     def _die(self, message: str, **_: Any) -> None:
         raise Died(message)
 
@@ -105,7 +116,7 @@ class World:
             {"topic": "consumer-lag", "src": "s", "p": 0, "o": offset * 100 + i, "ts": 0, "val": {"group": "g", "partitions": []}}
             for i in range(messages)
         ]
-        return SimpleNamespace(partition=0, offset=offset, generation_id=1, value=orjson.dumps({"facts": facts}))
+        return SimpleNamespace(partition=0, offset=offset, generation_id=1, value=orjson.dumps({"facts": facts}), timestamp=1.0)
 
 
 async def test_the_journal_is_durable_before_the_rows_and_the_rows_before_the_alerts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +178,7 @@ async def test_a_record_that_is_no_envelope_is_passed_over_and_the_position_move
 ) -> None:
     world = World(monkeypatch)
     await world.correlate.recover()
-    await world.apply([SimpleNamespace(partition=0, offset=0, generation_id=1, value=value)])
+    await world.apply([SimpleNamespace(partition=0, offset=0, generation_id=1, value=value, timestamp=1.0)])
     await world.unit(1)
     unit = journal.decode(world.stored["journal"][0])
     assert unit is not None
@@ -256,3 +267,130 @@ async def test_a_gap_inside_a_unit_ends_the_process_before_anything_is_written(m
     with pytest.raises(Died, match="gave offset 2, expected 1"):
         await world.unit(0, 2)
     assert world.log == []
+
+
+async def test_after_a_graceful_stop_nothing_is_written_or_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    await world.unit(0)
+    await world.correlate.flow.close()
+    await world.correlate.settle()
+    assert world.committed == {TP(FACTS, 0): 1}
+    assert world.notes == {TP(FACTS, 0): "1000"}, "the time of the newest durable fact, and nothing at stake"
+    again = World(monkeypatch)
+    again.stored = world.stored
+    await again.correlate.recover()
+    assert again.log == []
+    assert again.committed == {TP(FACTS, 0): 1}
+    assert again.correlate.held[0].state.rows == world.correlate.held[0].state.rows  # type: ignore[attr-defined]
+
+
+async def test_a_stop_in_mid_rebalance_leaves_the_journal_to_whoever_owns_it_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    await world.unit(0)
+    before = dict(world.stored["journal"][0])
+    world.correlate._app.rebalancing = True
+    await world.correlate.settle()
+    assert world.stored["journal"][0] == before
+
+
+async def test_the_age_of_the_outbox_is_that_of_the_unit_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    assert world.correlate.outbox_age_s == 0.0
+    world.may_write.clear()
+    await world.apply([world.message(0)])
+    await asyncio.sleep(0.05)
+    assert 0.03 < world.correlate.outbox_age_s < 30
+    world.may_write.set()
+    await world.written()
+    assert world.correlate.outbox_age_s == 0.0
+
+
+LARGE = b"x" * 600_000
+"""More than one part of the journal."""
+
+
+def outdated(monkeypatch: pytest.MonkeyPatch) -> World:
+    """Rows of an older version at offset 4, whose last unit had parts too."""
+    world = World(monkeypatch)
+    world.stored = {
+        "entities": {0: {"|clock": b"old"}},
+        "consumer_lag": {0: {f"g{i}": b"{}" for i in range(4_000)}},
+        "journal": {0: dict(journal.encode(4, {("entities", "large"): LARGE}, []))},
+    }
+    return world
+
+
+async def test_a_recovery_that_was_taken_for_complete_too_early_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = outdated(monkeypatch)
+    world.left_unread = {TP("kroute-incidents-changelog", 0): 12}
+    again = world.correlate._app.tables.recovery.signal_recovery_start
+    await world.correlate.recover()
+    assert again.is_set(), "Faust is told to go on with it"
+    assert world.log == []
+    assert world.committed == {}
+    assert not world.correlate.held
+    world.left_unread = {}
+    await world.correlate.recover()
+    assert world.committed == {TP(FACTS, 0): 5}
+    assert world.correlate.held
+
+
+async def test_a_recovery_that_never_comes_to_its_end_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = outdated(monkeypatch)
+    world.left_unread = {TP("kroute-incidents-changelog", 0): 12}
+    for _ in range(correlate.TRIES):
+        await world.correlate.recover()
+    with pytest.raises(Died, match="12 changelog records unread"):
+        await world.correlate.recover()
+    assert world.log == []
+
+
+async def test_a_state_of_an_older_version_is_migrated_as_one_unit_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = outdated(monkeypatch)
+    await world.correlate.recover()
+    assert world.stored["entities"][0] == {"|clock": b"new", "large": LARGE}
+    assert set(world.stored["consumer_lag"][0].values()) == {b"migrated" * 25}
+    assert world.committed == {TP(FACTS, 0): 5}
+    assert world.correlate.held[0].state.rows["entities", "|clock"] == b"new"  # type: ignore[attr-defined]
+    await world.unit(5)
+
+
+@pytest.mark.parametrize("fail_at", ["journal", "journal/1", "consumer_lag", "g7", "|clock"])
+async def test_a_migration_that_was_cut_off_is_made_whole_at_the_next_start(
+    monkeypatch: pytest.MonkeyPatch, fail_at: str
+) -> None:
+    world = outdated(monkeypatch)
+    world.fail_at = fail_at
+    with pytest.raises(Died):
+        await world.correlate.recover()
+    again = World(monkeypatch)
+    again.stored = world.stored
+    await again.correlate.recover()
+    assert set(again.stored["consumer_lag"][0].values()) == {b"migrated" * 25}
+    assert again.stored["entities"][0] == {"|clock": b"new", "large": LARGE}
+    assert again.committed == {TP(FACTS, 0): 5}
+
+
+async def test_the_former_units_parts_are_not_taken_for_those_of_the_migration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are at one offset: cut off between its parts and its head, the journal must not hold a mixture."""
+    world = outdated(monkeypatch)
+    seen: list[bytes] = []
+    write = world.write
+
+    async def cut(p: int, offset: int, rows: Iterable[tuple[str, str, bytes | None]]) -> None:
+        rows = list(rows)
+        if [key for _, key, _ in rows] == ["journal"]:
+            seen.append(b"head")
+            if len(seen) == 2:
+                raise OSError("killed here")
+        await write(p, offset, rows)
+
+    monkeypatch.setattr(world, "write", cut)
+    with pytest.raises(Died):
+        await world.correlate.recover()
+    unit = journal.decode(world.stored["journal"][0])
+    assert unit is not None
+    assert (unit.offset, unit.rows, unit.alerts) == (4, {}, ())

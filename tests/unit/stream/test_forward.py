@@ -13,10 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kroute.contracts.codec import decode
 from kroute.contracts.facts import Envelope, Fact
 from kroute.errors import BadMessage
 from kroute.settings import Settings
+from kroute.stream import forward as forward_module
+from kroute.stream.budget import Budget, peek, poll_of
 from kroute.stream.forward import (
+    LEFT_OUT,
     MAX_ENVELOPE,
     MAX_ITEM,
     MAX_ITEMS,
@@ -195,3 +199,61 @@ def test_a_bad_policy_is_a_dead_letter_and_a_good_one_goes_on() -> None:
     assert Forwarder(Settings()).forward(policy(routes=[{"name": "a", "page": "action"}])) is not None
     deleted = Record("kroute.policy", 0, 1, 1, b"policy", None)
     assert Forwarder(Settings()).forward(deleted) is not None
+
+
+def test_a_poll_beyond_the_budget_is_left_out_and_one_that_gets_through_says_how_often_it_comes() -> None:
+    forwarder = Forwarder(Settings(), Budget(1))
+    at = 1_800_000_000_000
+
+    def send(ts: int) -> Any:
+        value = {"cluster": "c", "observed_at_ms": ts, "interval_ms": 1000, "group": "g", "state": "Stable"}
+        return forwarder.forward(Record("kroute.consumer-lag", 0, 0, ts, None, orjson.dumps(value)))
+
+    first = send(at)
+    assert orjson.loads(first.fact)["val"]["interval_ms"] == 30_000
+    assert send(at + 20_000) is LEFT_OUT
+    assert orjson.loads(send(at + 40_000).fact)["val"]["interval_ms"] == 30_000
+    row = Record("kroute.ownership", 0, 0, at, b"team/*/t", orjson.dumps({"kind": "team", "cluster": "*", "name": "t"}))
+    for _ in range(5):
+        state = forwarder.forward(row)
+        assert state is not None
+        assert state.fact, "what people state is never thinned"
+
+
+def test_whose_poll_a_record_is_is_told_alike_before_and_after_it_is_decoded() -> None:
+    polled: dict[str, Any] = {"cluster": "c", "observed_at_ms": NOW, "interval_ms": 5000}
+    signals: dict[str, dict[str, Any]] = {
+        "consumer-lag": {"group": "g", "state": "Stable", "part": 2, "parts": 3},
+        "connector-status": {"connect": "ca", "connector": "x", "state": "RUNNING"},
+        "broker-metrics": {"source": {"kind": "broker", "id": "3"}},
+    }
+    for short, more in signals.items():
+        value = orjson.dumps({**polled, **more})
+        assert peek(short, value) == poll_of(decode(short, value))
+    worker = orjson.dumps({**polled, "source": {"kind": "connect-worker", "id": "w:1", "connect": "ca"}})
+    assert peek("broker-metrics", worker) == poll_of(decode("broker-metrics", worker))
+    assert peek("topology", orjson.dumps(polled)) is None, "one a cluster: not worth it"
+    for bad in (b"", b"[]", b'{"cluster":7}', b'{"cluster":"c","observed_at_ms":1}', b"\xff", b"[" * 100_000):
+        assert peek("consumer-lag", bad) is None
+
+
+def test_most_of_a_flood_is_left_out_without_being_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = Budget(1000)
+    forwarder = Forwarder(Settings(), budget)
+    decoded = 0
+
+    def counting(*args: Any, **more: Any) -> Any:
+        nonlocal decoded
+        decoded += 1
+        return decode(*args, **more)
+
+    monkeypatch.setattr(forward_module, "decode", counting)
+    value = {"cluster": "c", "group": "g", "state": "Stable", "partitions": []}
+    kept = 0
+    for ts in range(NOW, NOW + 60_000, 20):
+        r = record("consumer-lag", {**value, "observed_at_ms": ts}, ts=ts)
+        kept += forwarder.forward(r) is not LEFT_OUT
+    ((_, told),) = budget.floods(NOW + 60_000)
+    assert told.left_out == 3000 - kept, "each is counted all the same"
+    assert kept < 40
+    assert decoded < 400

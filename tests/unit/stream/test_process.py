@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,13 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
         _store(tmp_path)[0].open()
     first.close(clean=True)
     assert _store(tmp_path)[0].open() is False
+
+
+def test_a_stop_that_does_not_come_to_its_end_is_cut_short() -> None:
+    program = "import time; from kroute.stream.app import stop_within; {} stop_within(0.3){}; time.sleep({})"
+    late = [sys.executable, "-c", program.format("", "", 60)]
+    done = subprocess.run(late, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 1
+    assert "not over within 0.3 s" in done.stderr
+    in_time = [sys.executable, "-c", program.format("t =", "; t.cancel()", 1)]
+    assert subprocess.run(in_time, capture_output=True, timeout=50, check=False).returncode == 0

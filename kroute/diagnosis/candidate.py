@@ -86,7 +86,8 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
 
     That it exists on the platform (D9) is checked by who asks.
     """
-    seen = [(t, active(t, root, evidence, walker)) for t in c.expects]
+    kinds = evidence.active_kinds
+    seen = [(t, active(t, root, evidence, walker) if t.kind in kinds else NONE) for t in c.expects]
     defining = [(t, hits) for t, hits in seen if t.required and hits]
     if c.required and not any(len(hits) >= _pattern(t, root, walker) for t, hits in defining):
         return None
@@ -100,12 +101,14 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
         terms.extend(_changes(out, evidence, walker, onset))
         if out.invalid is not None:  # whoever asks needs to know only that it would have covered something
             for term, hits in seen:
-                _cover(out, term, hits, onset, term.p, evidence)
+                if hits:
+                    _cover(out, term, hits, onset, term.p, evidence)
             return out
     healthy: dict[tuple[Entity, str], tuple[float, Term]] = {}
     for term, hits in seen:
         if term.quantify is None:
-            _cover(out, term, hits, onset, term.p, evidence)
+            if hits:
+                _cover(out, term, hits, onset, term.p, evidence)
             if evidence.now_ms >= onset + term.within_ms:
                 for e in walker.walk(root, term.steps, term.on):
                     if evidence.healthy(e, term.kind):
@@ -268,7 +271,7 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
 def _changes(out: Candidate, evidence: Evidence, walker: Walker, onset: int) -> list[float]:
     terms = []
     for change in out.compiled.changes:
-        near = any(
+        near = evidence.any_declared(change.kinds) and any(
             evidence.declared(e, change.kinds, onset - CHANGE_BEFORE_MS, onset + CHANGE_AFTER_MS)
             for path in change.paths
             for e in walker.walk(out.root, path)

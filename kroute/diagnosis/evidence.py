@@ -180,6 +180,10 @@ class Evidence:
         """True when a change of one of these kinds on the entity overlaps ``from_ms``–``to_ms``."""
         return self._declared.touches(entity, kinds, from_ms, to_ms)
 
+    def any_declared(self, kinds: tuple[str, ...]) -> bool:
+        """True when a change of one of these kinds is known at all."""
+        return any(k in self._declared.kinds for k in kinds)
+
 
 def earlier(s: Symptom, since_ms: int) -> Symptom:
     """The symptom with the begin of its episode: one that went and came back has not begun anew."""
@@ -207,7 +211,9 @@ class _Declared:
     def __init__(self, changes: Changes) -> None:
         self._literal: dict[tuple[str, str], list[Change]] = {}
         self._wide: list[Change] = []
+        self.kinds: dict[str, None] = {}
         for c in changes.all():
+            self.kinds[c.kind] = None
             if c.target.kind == "cluster" or "*" in c.target.name:
                 self._wide.append(c)
             else:

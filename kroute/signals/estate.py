@@ -44,6 +44,8 @@ RELATIONS: dict[str, str] = {
 
 _INVERSE = RELATIONS | {v: k for k, v in RELATIONS.items()}
 TABLE = "topology"
+FEW = 16
+"""So many names are quickly compared one by one."""
 _TOPIC, _LEADER = attrgetter("topic"), attrgetter("leader")
 MOST_GONE = 1000
 """Groups and connectors whose end is remembered, so that a message from before it does not bring them back."""
@@ -206,10 +208,10 @@ class Estate:
         leaders = [i for i in told if i is not None and i >= 0]
         whole = self._parts.collect(e, m, list(topics), leaders)
         if whole is not None:
-            self._edges(e, "topics", [Entity("topic", c, t) for t in whole[0]], at)
-            self._edges(e, "leaders", [_broker(c, i) for i in whole[1]], at)
+            self._named(e, "topics", "topic", whole[0], at)
+            self._named(e, "leaders", "broker", [str(i) for i in whole[1]], at)
         if m.coordinator is not None and m.coordinator >= 0:
-            self._edges(e, "coordinator", [_broker(c, m.coordinator)], at)
+            self._named(e, "coordinator", "broker", [str(m.coordinator)], at)
         if m.members is not None and m.part == 0:
             self._edges(e, "racks", [Entity("rack", c, x.rack) for x in m.members if x.rack], at)
 
@@ -313,6 +315,12 @@ class Estate:
             oldest = min(self._gone, key=lambda g: (self._gone[g], g))
             del self._gone[oldest]
             self._rows.drop(TABLE, rowkeys.join("gone", *oldest))
+
+    def _named(self, e: Entity, relation: str, kind: str, names: list[str], at: int) -> None:
+        """``_edges`` to entities of one kind in the cluster; most polls say what the last one said."""
+        old = self._out.get((e, relation), ())
+        if len(old) != len(names) or any(o.name not in names for o in old) or len(names) > FEW:
+            self._edges(e, relation, [Entity(kind, e.cluster, n) for n in names], at)
 
     def _edges(self, e: Entity, relation: str, others: Iterable[Entity], at: int | None = None) -> None:
         new = sorted(dict.fromkeys(others))

@@ -36,7 +36,7 @@ _ALL: Ints = np.arange(8_192)
 _OFFSETS = attrgetter("committed", "end", "stable_end", "start", "leader")
 
 
-class Carry(Struct, array_like=True):
+class Carry(Struct, array_like=True, gc=False):
     """What the judgement of one poll hands to the next; see ``judge``. Times are epoch ms, 0 is never."""
 
     active: dict[str, tuple[int, int]] = {}
@@ -67,7 +67,7 @@ class Carry(Struct, array_like=True):
     """Worst freshness over its objective, -1 where there is none."""
 
 
-class Poll(Struct, array_like=True):
+class Poll(Struct, array_like=True, gc=False):
     """One poll's scalars. ``members`` are sorted CRC-32s of the member ids, None where not told."""
 
     t: int

@@ -56,7 +56,7 @@ class Estate:
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
-        self._out: dict[tuple[Entity, str], dict[Entity, None]] = {}
+        self._out: dict[tuple[Entity, str], tuple[Entity, ...]] = {}
         self._in: dict[tuple[Entity, str], dict[Entity, None]] = {}
         self._all: dict[tuple[str, str], dict[Entity, None]] = {}
         self._refs: dict[Entity, int] = {}
@@ -90,9 +90,9 @@ class Estate:
         if relation == "members":
             return sorted(e for (k, c), es in self._all.items() if c == entity.cluster for e in es)
         if relation in RELATIONS:
-            now, before = self._out.get((entity, relation), ()), self._former.holders(entity, relation)
+            now, before = list(self._out.get((entity, relation), ())), self._former.holders(entity, relation)
         else:
-            now, before = self._in.get((entity, _INVERSE[relation]), ()), self._former.held(entity, _INVERSE[relation])
+            now, before = list(self._in.get((entity, _INVERSE[relation]), ())), self._former.held(entity, _INVERSE[relation])
         return sorted({*now, *before} if before else now)
 
     def has(self, entity: Entity) -> bool:
@@ -340,7 +340,7 @@ class Estate:
 
     def _set_edges(self, e: Entity, relation: str, new: list[Entity]) -> None:
         key = (e, relation)
-        old = self._out.pop(key, {})
+        old = self._out.pop(key, ())
         for o in old:
             inward = self._in[(o, relation)]
             del inward[e]
@@ -352,7 +352,7 @@ class Estate:
             self._in.setdefault((o, relation), {})[e] = None
             self._ref(o, 1)
         if new:
-            self._out[key] = dict.fromkeys(new)
+            self._out[key] = tuple(dict.fromkeys(new))
 
     def load(self, key: str, value: bytes) -> None:
         """One row of table ``topology`` at recovery; other rows of the table are left alone."""

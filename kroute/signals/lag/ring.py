@@ -33,6 +33,7 @@ ABSENT = -3
 
 Column = tuple[str, int]
 _ALL: Ints = np.arange(8_192)
+_ZERO = np.int64(0)
 _OFFSETS = attrgetter("committed", "end", "stable_end", "start", "leader")
 
 
@@ -157,10 +158,13 @@ class Ring:
         self._resize(len(new))
         self.start = np.zeros(len(new), np.int64)
         self.leader = np.full(len(new), -1, np.int32)
-        self.high = np.zeros(len(new), np.int64)
+        self.high = np.broadcast_to(_ZERO, len(new))  # no memory until the group goes back
         for a, b in zip(self._arrays(), polls, strict=True):
             a[:, keep] = b[:, at[keep]]
-        self.start[keep], self.leader[keep], self.high[keep] = (x[at[keep]] for x in before)
+        self.start[keep], self.leader[keep] = (x[at[keep]] for x in before[:2])
+        if before[2].any():
+            self.high = np.zeros(len(new), np.int64)
+            self.high[keep] = before[2][at[keep]]
         self.topics = [t for t, _ in layout]
         self.ids = np.array([p for _, p in new], np.int64)
         self.all = _ALL[: len(new)] if len(new) <= len(_ALL) else np.arange(len(new))
@@ -309,7 +313,8 @@ class Ring:
         self.stable[: n - 1, fell] = UNSEEN
         if self.gaps:
             self.gap[: n - 1, fell] = 0
-        self.high[fell] = 0
+        if self.high.any():
+            self.high[fell] = 0
         self.holes = True
         return [p.slot for p in self.polls[: n - 1]]
 

@@ -86,7 +86,8 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
 
     That it exists on the platform (D9) is checked by who asks.
     """
-    seen = [(t, active(t, root, evidence, walker)) for t in c.expects]
+    kinds = evidence.active_kinds
+    seen = [(t, active(t, root, evidence, walker) if t.kind in kinds else NONE) for t in c.expects]
     defining = [(t, hits) for t, hits in seen if t.required and hits]
     if c.required and not any(len(hits) >= _pattern(t, root, walker) for t, hits in defining):
         return None
@@ -96,10 +97,18 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
         out.ended = max(s.last_ms for _, hits in defining for _, s in hits)
     onset = out.onset = _onset(seen, root, evidence)
     terms = [c.log_prior]
+    if c.changes:
+        terms.extend(_changes(out, evidence, walker, onset))
+        if out.invalid is not None:  # whoever asks needs to know only that it would have covered something
+            for term, hits in seen:
+                if hits:
+                    _cover(out, term, hits, onset, term.p, evidence)
+            return out
     healthy: dict[tuple[Entity, str], tuple[float, Term]] = {}
     for term, hits in seen:
         if term.quantify is None:
-            _cover(out, term, hits, onset, term.p, evidence)
+            if hits:
+                _cover(out, term, hits, onset, term.p, evidence)
             if evidence.now_ms >= onset + term.within_ms:
                 for e in walker.walk(root, term.steps, term.on):
                     if evidence.healthy(e, term.kind):
@@ -117,8 +126,6 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
             terms.append(nats)
             out.against.append((nats, (term.kind, " on ", e, " observed healthy")))
     terms.extend(_contradicted(out, term, evidence, walker) for term in evidence.contradicting(c))
-    if c.changes:
-        terms.extend(_changes(out, evidence, walker, onset))
     out.static = fsum(terms)
     return out
 
@@ -136,8 +143,8 @@ def active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits
     if kind not in evidence.active_kinds:
         return NONE
     shown = evidence.shown
-    found = []
-    for e in walker.walk(root, term.steps) if not term.steps else walker.walk(root, term.steps, term.on):
+    found: list[tuple[Entity, Symptom]] = []
+    for e in walker.walk(root, term.steps, term.on) if term.steps else (root,):
         there = shown.get(e)
         if there is not None:
             s = there.symptoms.get(kind)
@@ -231,23 +238,25 @@ def _share_outside(term: Term, inside: list[Entity], active: int, well: int, evi
 
 def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker) -> float:
     first: tuple[Entity, Symptom] | None = None
-    count = well = 0
+    count = 0
     root = out.root
+    # Many roots look at the same neighbours: they are counted once for all, and the root itself taken out.
+    middles = walker.walk(root, term.steps[:-1]) if term.steps else ()
     if not term.steps:
         s = evidence.symptom(root, term.kind)
         if s is not None and term.matches(s):
             first, count = (root, s), 1
-    for middle in walker.walk(root, term.steps[:-1]) if term.steps else ():
-        # Many roots look at the same neighbours: they are counted once for all, and the root itself taken out.
-        t = evidence.tally(middle, term, walker)
-        count += len(t.active) - (root in t.active)
-        well += len(t.well) - (root in t.well)
-        mine = next(((e, s) for e, s in t.active.items() if e != root), None)
-        if mine is not None and (first is None or mine[0] < first[0]):
-            first = mine
+    for middle in middles:
+        there = evidence.showing(middle, term, walker)
+        if there:
+            count += len(there) - (root in there)
+            mine = next(((e, s) for e, s in there.items() if e != root), None)
+            if mine is not None and (first is None or mine[0] < first[0]):
+                first = mine
     if first is None:
         return 0.0
-    share = count / (count + well)
+    wells = [evidence.well(middle, term, walker) for middle in middles]
+    share = count / (count + sum(len(well) - (root in well) for well in wells))
     if term.quantify in ("most", "concentration") and share < 0.5:
         return 0.0
     if term.share and term.quantify not in ("most", "concentration", "any") and share < term.share:
@@ -262,7 +271,7 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
 def _changes(out: Candidate, evidence: Evidence, walker: Walker, onset: int) -> list[float]:
     terms = []
     for change in out.compiled.changes:
-        near = any(
+        near = evidence.any_declared(change.kinds) and any(
             evidence.declared(e, change.kinds, onset - CHANGE_BEFORE_MS, onset + CHANGE_AFTER_MS)
             for path in change.paths
             for e in walker.walk(out.root, path)

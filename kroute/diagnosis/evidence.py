@@ -53,13 +53,6 @@ class Shown(NamedTuple):
     units: dict[str, int]
 
 
-class Tally(NamedTuple):
-    """Entities that show a symptom, and those observed healthy, both in order."""
-
-    active: dict[Entity, Symptom]
-    well: dict[Entity, None]
-
-
 class Evidence:
     """The active symptoms of the board and of the running episodes, and the knowledge about the rest."""
 
@@ -70,7 +63,8 @@ class Evidence:
         self.now_ms = now_ms
         self._estate = estate
         self._census: dict[tuple[str, str, str], tuple[int, int]] = {}
-        self._tallies: dict[tuple[Entity, str, str, object], Tally] = {}
+        self._showing: dict[tuple[Entity, str, str, object], dict[Entity, Symptom]] = {}
+        self._well: dict[tuple[Entity, str, str], dict[Entity, None]] = {}
         self._fresh: dict[tuple[Entity, str], frozenset[str]] = {}
         self._declared = _Declared(changes)
         by_entity: dict[Entity, dict[str, Symptom]] = {}
@@ -146,20 +140,26 @@ class Evidence:
             return Status.ACTIVE
         return Status.HEALTHY if self.healthy(entity, kind) else Status.UNOBSERVED
 
-    def tally(self, start: Entity, term: Term, walker: Walker) -> Tally:
-        """Who shows the term's symptom one step from ``start``, by the last relation of its path."""
+    def showing(self, start: Entity, term: Term, walker: Walker) -> dict[Entity, Symptom]:
+        """Who shows the term's symptom one step from ``start``, by the last relation of its path, in order."""
         relation = term.steps[-1]
         key = (start, relation, term.kind, term.detail)
-        found = self._tallies.get(key)
+        found = self._showing.get(key)
         if found is None:
-            found = self._tallies[key] = Tally({}, {})
+            found = self._showing[key] = {}
             for e in walker.walk(start, (relation,), term.on):
                 s = self.symptom(e, term.kind)
-                if s is None:
-                    if self.healthy(e, term.kind):
-                        found.well[e] = None
-                elif term.matches(s):
-                    found.active[e] = s
+                if s is not None and term.matches(s):
+                    found[e] = s
+        return found
+
+    def well(self, start: Entity, term: Term, walker: Walker) -> dict[Entity, None]:
+        """Of whom the term's symptom was observed healthy one step from ``start``, in order."""
+        key = (start, term.steps[-1], term.kind)
+        found = self._well.get(key)
+        if found is None:
+            there = walker.walk(start, term.steps[-1:], term.on)
+            found = self._well[key] = {e: None for e in there if self.healthy(e, term.kind)}
         return found
 
     def census(self, entity_kind: str, cluster: str, kind: str) -> tuple[int, int]:
@@ -179,6 +179,10 @@ class Evidence:
     def declared(self, entity: Entity, kinds: tuple[str, ...], from_ms: int, to_ms: int) -> bool:
         """True when a change of one of these kinds on the entity overlaps ``from_ms``–``to_ms``."""
         return self._declared.touches(entity, kinds, from_ms, to_ms)
+
+    def any_declared(self, kinds: tuple[str, ...]) -> bool:
+        """True when a change of one of these kinds is known at all."""
+        return any(k in self._declared.kinds for k in kinds)
 
 
 def earlier(s: Symptom, since_ms: int) -> Symptom:
@@ -207,7 +211,9 @@ class _Declared:
     def __init__(self, changes: Changes) -> None:
         self._literal: dict[tuple[str, str], list[Change]] = {}
         self._wide: list[Change] = []
+        self.kinds: dict[str, None] = {}
         for c in changes.all():
+            self.kinds[c.kind] = None
             if c.target.kind == "cluster" or "*" in c.target.name:
                 self._wide.append(c)
             else:

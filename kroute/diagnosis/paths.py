@@ -52,15 +52,17 @@ class Walker:
     def walk(self, start: Entity, steps: tuple[str, ...], kind: str | None = None) -> list[Entity]:
         """Entities (of ``kind``, where given) at the end of the path, sorted; a path that leads back leaves out its start."""
         if not steps:
-            return [start] if kind in (None, start.kind) else []
+            return [start] if kind is None or kind == start.kind else []
         found = self._walks.get((start, steps, kind))
         if found is None:
-            ends: dict[Entity, None] = {start: None}
+            middles = {start: None}
             for s in steps[:-1]:
-                ends = {o: None for e in ends for o in self._step(e, s)}
-            ends = {o: None for e in ends for o in self._last(e, steps[-1], kind)}
-            ends.pop(start, None)
-            found = self._walks[(start, steps, kind)] = sorted(ends)
+                middles = {o: None for e in middles for o in self._step(e, s)}
+            if len(middles) == 1:  # one step leads to a sorted list
+                ends = self._last(next(iter(middles)), steps[-1], kind)
+            else:
+                ends = sorted({o: None for e in middles for o in self._last(e, steps[-1], kind)})
+            found = self._walks[(start, steps, kind)] = [e for e in ends if e != start]
         return found
 
     def back(self, end: Entity, steps: tuple[str, ...], kind: str) -> list[Entity]:

@@ -9,9 +9,9 @@ nothing depends on the order of a set or of arrival.
 from __future__ import annotations
 
 import heapq
-import math
+from bisect import insort
 from collections.abc import Collection, Iterable, Sequence
-from math import fsum
+from math import fsum, log
 from typing import NamedTuple
 
 from kroute.diagnosis.candidate import Candidate
@@ -22,6 +22,8 @@ MAX_RIVALS = 6
 MAX_ROUNDS = 8
 LARGE = 48
 """A candidate with more units than this is updated by differences, a smaller one is summed anew."""
+MANY = 12
+"""Causes chosen at one unit, beyond which one of them is divided out of their product instead of multiplying the rest."""
 TIE = 9
 """Digits of nats below which two gains are equal and the key decides."""
 
@@ -38,30 +40,31 @@ class Alternative(NamedTuple):
 class _View:
     """How far each unit is left hidden (Π (1 − p)) in a set that differs a little from the chosen one."""
 
-    __slots__ = ("_base", "_heavy", "_over")
+    __slots__ = ("base", "heavy", "over")
 
     def __init__(self, base: dict[int, float], over: dict[int, float], heavy: Candidate | None = None) -> None:
-        self._base = base
-        self._over = over
-        self._heavy = heavy
+        self.base = base
+        self.over = over
+        self.heavy = heavy
 
     def read(self, u: int) -> float:
         """Probability that no cause of the set shows the unit; 1.0 where there is none."""
-        v = self._over.get(u)
+        v = self.over.get(u)
         if v is None:
-            v = self._base.get(u, 1.0)
-            if self._heavy is not None:
-                p = self._heavy.cover.get(u)
-                if p is not None and (v == 1.0 or self._heavy.key[0] != UNKNOWN):
+            v = self.base.get(u, 1.0)
+            if self.heavy is not None:
+                p = self.heavy.cover.get(u)
+                if p is not None and (v == 1.0 or self.heavy.key[0] != UNKNOWN):
                     v *= 1 - p
         return v
 
     def apply(self, c: Candidate, unknown: bool) -> None:
         """Add the candidate."""
+        over = self.over
         for u, p in c.cover.items():
             now = self.read(u)
             if now == 1.0 or not unknown:
-                self._over[u] = now * (1 - p)
+                over[u] = now * (1 - p)
 
 
 class Search:
@@ -83,9 +86,11 @@ class Search:
             for u in c.cover:
                 self.by_unit[u].append(k)
         self.chosen: list[bool] = [False] * len(candidates)
+        self._at: dict[int, list[int]] = {u: [] for u in units}
+        """The chosen candidates that cover a unit, in order."""
         self._base: dict[int, float] = {}
-        self._gains: dict[int, float] = {}
-        """Gain of a large candidate that is not chosen; dropped when a unit of it changes."""
+        self._gains: dict[int, tuple[float, dict[int, float]]] = {}
+        """Gain of a large candidate that is not chosen, and its parts; dropped when a unit of it changes."""
         self._stamp = 0
         self._moved = [0] * len(candidates)
         """Stamp of the last change at a unit of the candidate."""
@@ -95,30 +100,53 @@ class Search:
 
     def _unit(self, u: int, survive: float) -> float:
         """ln P(unit) when the causes leave it hidden with probability ``survive``."""
-        return math.log(1 - (1 - self._leak[u]) * survive)
+        return log(1 - (1 - self._leak[u]) * survive)
 
     def _part(self, k: int, u: int, now: float) -> float:
         """What the candidate gains at one unit; ``unknown`` explains what nothing else does."""
         if now < 1.0 and self._unknown[k]:
             return 0.0
         hidden = 1 - self._leak[u]
-        return math.log(1 - hidden * now * (1 - self.candidates[k].cover[u])) - math.log(1 - hidden * now)
+        return log(1 - hidden * now * (1 - self.candidates[k].cover[u])) - log(1 - hidden * now)
 
     def _gain(self, k: int, view: _View) -> float:
+        """As the sum of ``_part`` over its units, and what it costs by itself."""
         c = self.candidates[k]
-        return fsum([c.static, *(self._part(k, u, view.read(u)) for u in c.cover)])
+        unknown, leak = self._unknown[k], self._leak
+        over, base, read = view.over, view.base, view.read if view.heavy is not None else None
+        parts = [c.static]
+        for u, p in c.cover.items():
+            now = over.get(u)
+            if now is None:
+                now = base.get(u, 1.0) if read is None else read(u)
+            if not unknown or now == 1.0:
+                shown = (1 - leak[u]) * now
+                parts.append(log(1 - shown * (1 - p)) - log(1 - shown))
+        return fsum(parts)
 
     def _hidden(self, u: int, without: int | None = None, plus: Collection[int] = ()) -> float:
         """Π (1 − p) over the chosen causes of a unit (less one, plus some), in the order of their keys."""
+        there = self._at[u]
+        candidates, unknown = self.candidates, self._unknown
+        more = [k for k in plus if u in candidates[k].cover and (k == without or not self.chosen[k])] if plus else ()
+        if more:
+            there = sorted([*(k for k in there if k != without), *more])
+            without = None
         v = 1.0
         last = None
-        for k in self.by_unit[u]:
-            if (self.chosen[k] and k != without) or k in plus:
-                if self._unknown[k]:
+        for k in there:
+            if k != without:
+                if unknown[k]:
                     last = k if last is None else last
                 else:
-                    v *= 1 - self.candidates[k].cover[u]
-        return v if last is None or v < 1.0 else 1 - self.candidates[last].cover[u]
+                    v *= 1 - candidates[k].cover[u]
+        return v if last is None or v < 1.0 else 1 - candidates[last].cover[u]
+
+    def _without(self, u: int, key: int) -> float:
+        """``_hidden`` without a chosen candidate; where many are chosen it is divided out."""
+        if len(self._at[u]) <= MANY or u in self._loose:
+            return self._hidden(u, without=key)
+        return self._base[u] / (1 - self.candidates[key].cover[u])
 
     def score(self) -> float:
         """Nats of the chosen set."""
@@ -131,23 +159,24 @@ class Search:
 
     # -- search ----------------------------------------------------------------------------------------------
 
-    def _fill(self, view: _View, gains: Iterable[tuple[float, int]]) -> tuple[list[int], float]:
-        """Add by gain until nothing gains: what was added, and the nats.
+    def _fill(self, view: _View, gains: Iterable[tuple[float, int]], fresh: bool = True) -> tuple[list[int], float]:
+        """Add by gain until nothing gains: what was added, and the nats. ``fresh``: the gains are those of the view.
 
         Gains only shrink as causes are added, so a lazy heap is exact, and so are gains of an earlier moment to start from.
         """
-        heap = [(-round(g, TIE), k) for g, k in gains if g > 0]
+        heap = [(-round(g, TIE), k, g) for g, k in gains if g > 0]
         heapq.heapify(heap)
         added: list[int] = []
         won: list[float] = []
         while heap:
-            _, k = heapq.heappop(heap)
-            gain = self._gain(k, view)
-            if gain <= 0:
-                continue
-            if heap and (-round(gain, TIE), k) > heap[0]:
-                heapq.heappush(heap, (-round(gain, TIE), k))
-                continue
+            _, k, gain = heapq.heappop(heap)
+            if added or not fresh:
+                gain = self._gain(k, view)
+                if gain <= 0:
+                    continue
+                if heap and (-round(gain, TIE), k) > heap[0]:
+                    heapq.heappush(heap, (-round(gain, TIE), k, gain))
+                    continue
             added.append(k)
             won.append(gain)
             view.apply(self.candidates[k], self._unknown[k])
@@ -161,19 +190,32 @@ class Search:
         """Gains of what is near and not chosen, with ``key`` taken out."""
         view = _View(self._base, over)
         out: dict[int, float] = {}
+        shown = {u: (1 - self._leak[u]) * now for u, now in over.items()}
+        before = {u: log(1 - x) for u, x in shown.items()}
         for k in near:
             if k == key or self.chosen[k]:
                 continue
-            cover = self.candidates[k].cover
-            if len(cover) <= LARGE or len(over) > LARGE:
+            c = self.candidates[k]
+            if len(c.cover) <= LARGE:
                 out[k] = self._gain(k, view)
                 continue
             if k not in self._gains:
-                self._gains[k] = self._gain(k, _View(self._base, {}))
-            shared = [(u, now) for u, now in over.items() if u in cover]
-            moved = [self._part(k, u, now) - self._part(k, u, self._base.get(u, 1.0)) for u, now in shared]
-            out[k] = fsum([self._gains[k], *moved])
+                self._gains[k] = self._parts(k)
+            gain, parts = self._gains[k]
+            few, many = (over, parts) if len(over) < len(parts) else (parts, over)
+            if self._unknown[k]:
+                moved = [self._part(k, u, over[u]) - parts[u] for u in few if u in many]
+            else:
+                cover = c.cover
+                moved = [log(1 - shown[u] * (1 - cover[u])) - before[u] - parts[u] for u in few if u in many]
+            out[k] = fsum([gain, *moved])
         return out
+
+    def _parts(self, k: int) -> tuple[float, dict[int, float]]:
+        """The gain of a candidate that is not chosen, and its part at each unit."""
+        c = self.candidates[k]
+        parts = {u: self._part(k, u, self._base.get(u, 1.0)) for u in c.cover}
+        return fsum([c.static, *parts.values()]), parts
 
     def alternatives(self, key: int) -> list[Alternative]:
         """The best sets without ``key``: refilled freely, and with each rival put in its place."""
@@ -182,7 +224,7 @@ class Search:
         if known is not None and all(self._moved[k] <= known[0] for k in near):
             return known[1]
         c = self.candidates[key]
-        over = {u: self._hidden(u, without=key) for u in c.cover}
+        over = {u: self._without(u, key) for u in c.cover}
         loss = fsum([-c.static, *(self._unit(u, v) - self._unit(u, self._base[u]) for u, v in over.items())])
         gains = self._gains_without(key, over, near)
         view = _View(self._base, dict(over))
@@ -190,7 +232,7 @@ class Search:
         out = [Alternative(loss + won + self._settled(key, added, view), None, tuple(added))]
         for _, k in sorted((-round(g, TIE), k) for k, g in gains.items())[:MAX_RIVALS]:
             view = self._swapped(key, k, over)
-            added, won = self._fill(view, ((g, o) for o, g in gains.items() if o != k))
+            added, won = self._fill(view, ((g, o) for o, g in gains.items() if o != k), fresh=False)
             added = [k, *added]
             out.append(Alternative(loss + gains[k] + won + self._settled(key, added, view, k), k, tuple(added)))
         self._known[key] = (self._stamp, out)
@@ -201,7 +243,11 @@ class Search:
         rival = self.candidates[k]
         if len(rival.cover) <= LARGE:
             return _View(self._base, over | {u: self._hidden(u, key, (k,)) for u in rival.cover})
-        near = {u: self._hidden(u, key, (k,)) for u in (*over, *(u for u in rival.cover if u in self._loose))}
+        loose = self._loose
+        near = {u: self._hidden(u, key, (k,)) for u in rival.cover if u in loose} if loose else {}
+        for u, now in over.items():
+            if u not in near:
+                near[u] = now * (1 - rival.cover.get(u, 0.0))
         return _View(self._base, near, rival)
 
     def _settled(self, key: int, added: Sequence[int], view: _View, swapped: int | None = None) -> float:
@@ -224,8 +270,12 @@ class Search:
         self._stamp += 1
         if out is not None:
             self.chosen[out] = False
+            for u in self.candidates[out].cover:
+                self._at[u].remove(out)
         for k in added:
             self.chosen[k] = True
+            for u in self.candidates[k].cover:
+                insort(self._at[u], k)
         changed = (*added, *(() if out is None else (out,)))
         for u in {u: None for k in changed for u in self.candidates[k].cover}:
             self._base[u] = self._hidden(u)

@@ -69,14 +69,15 @@ class Board:
         if old_report is None or judged or old_report.judged:
             reports[reporter] = Report(at_ms, interval_ms, judged)
         touched = old_report is None or old_report.judged != judged or (bool(judged) and old_report.interval_ms != interval_ms)
-        mine = self._by_entity.get(entity, {})
-        now_active = {s.kind: s for s in active}
-        for kind in sorted(k for k in mine if k in judged and k not in now_active):
-            self._end(entity, kind)
-            touched = True
-        for kind, symptom in now_active.items():
-            self._begin(entity, kind, symptom)
-            touched = True
+        mine = self._by_entity.get(entity)
+        if mine or active is not NONE:
+            now_active = {s.kind: s for s in active}
+            for kind in sorted(k for k in mine or () if k in judged and k not in now_active):
+                self._end(entity, kind)
+                touched = True
+            for kind, symptom in now_active.items():
+                self._begin(entity, kind, symptom)
+                touched = True
         if touched:
             self._write(entity)
 

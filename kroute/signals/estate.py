@@ -44,6 +44,8 @@ RELATIONS: dict[str, str] = {
 
 _INVERSE = RELATIONS | {v: k for k, v in RELATIONS.items()}
 TABLE = "topology"
+FEW = 16
+"""So many names are quickly compared one by one."""
 _TOPIC, _LEADER = attrgetter("topic"), attrgetter("leader")
 MOST_GONE = 1000
 """Groups and connectors whose end is remembered, so that a message from before it does not bring them back."""
@@ -54,7 +56,7 @@ class Estate:
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
-        self._out: dict[tuple[Entity, str], dict[Entity, None]] = {}
+        self._out: dict[tuple[Entity, str], tuple[Entity, ...]] = {}
         self._in: dict[tuple[Entity, str], dict[Entity, None]] = {}
         self._all: dict[tuple[str, str], dict[Entity, None]] = {}
         self._refs: dict[Entity, int] = {}
@@ -88,9 +90,9 @@ class Estate:
         if relation == "members":
             return sorted(e for (k, c), es in self._all.items() if c == entity.cluster for e in es)
         if relation in RELATIONS:
-            now, before = self._out.get((entity, relation), ()), self._former.holders(entity, relation)
+            now, before = list(self._out.get((entity, relation), ())), self._former.holders(entity, relation)
         else:
-            now, before = self._in.get((entity, _INVERSE[relation]), ()), self._former.held(entity, _INVERSE[relation])
+            now, before = list(self._in.get((entity, _INVERSE[relation]), ())), self._former.held(entity, _INVERSE[relation])
         return sorted({*now, *before} if before else now)
 
     def has(self, entity: Entity) -> bool:
@@ -206,10 +208,10 @@ class Estate:
         leaders = [i for i in told if i is not None and i >= 0]
         whole = self._parts.collect(e, m, list(topics), leaders)
         if whole is not None:
-            self._edges(e, "topics", [Entity("topic", c, t) for t in whole[0]], at)
-            self._edges(e, "leaders", [_broker(c, i) for i in whole[1]], at)
+            self._named(e, "topics", "topic", whole[0], at)
+            self._named(e, "leaders", "broker", [str(i) for i in whole[1]], at)
         if m.coordinator is not None and m.coordinator >= 0:
-            self._edges(e, "coordinator", [_broker(c, m.coordinator)], at)
+            self._named(e, "coordinator", "broker", [str(m.coordinator)], at)
         if m.members is not None and m.part == 0:
             self._edges(e, "racks", [Entity("rack", c, x.rack) for x in m.members if x.rack], at)
 
@@ -314,6 +316,12 @@ class Estate:
             del self._gone[oldest]
             self._rows.drop(TABLE, rowkeys.join("gone", *oldest))
 
+    def _named(self, e: Entity, relation: str, kind: str, names: list[str], at: int) -> None:
+        """``_edges`` to entities of one kind in the cluster; most polls say what the last one said."""
+        old = self._out.get((e, relation), ())
+        if len(old) != len(names) or any(o.name not in names for o in old) or len(names) > FEW:
+            self._edges(e, relation, [Entity(kind, e.cluster, n) for n in names], at)
+
     def _edges(self, e: Entity, relation: str, others: Iterable[Entity], at: int | None = None) -> None:
         new = sorted(dict.fromkeys(others))
         key = (e, relation)
@@ -332,7 +340,7 @@ class Estate:
 
     def _set_edges(self, e: Entity, relation: str, new: list[Entity]) -> None:
         key = (e, relation)
-        old = self._out.pop(key, {})
+        old = self._out.pop(key, ())
         for o in old:
             inward = self._in[(o, relation)]
             del inward[e]
@@ -344,7 +352,7 @@ class Estate:
             self._in.setdefault((o, relation), {})[e] = None
             self._ref(o, 1)
         if new:
-            self._out[key] = dict.fromkeys(new)
+            self._out[key] = tuple(dict.fromkeys(new))
 
     def load(self, key: str, value: bytes) -> None:
         """One row of table ``topology`` at recovery; other rows of the table are left alone."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 def join(*parts: str) -> str:
     """``join("edge", "a|b")`` → ``edge|a%7Cb``."""
+    key = "|".join(parts)
+    if "%" not in key and key.count("|") == len(parts) - 1:  # nearly all names
+        return key
     return "|".join(p.replace("%", "%25").replace("|", "%7C") for p in parts)
 
 

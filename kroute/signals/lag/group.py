@@ -26,6 +26,8 @@ FOLD = 8
 GROUP_KINDS = judged_by(LAG, "group")
 _MEMBERSHIP = frozenset({"rebalancing", "member-churn"})
 _NEED_OFFSETS = tuple(sorted(GROUP_KINDS - _MEMBERSHIP))
+NOTHING: dict[str, tuple[int, int]] = {}
+"""What most polls show, held once; never added to."""
 _SPOILING = frozenset({
     "lag-growing", "commits-slow", "commits-stopped", "group-empty", "catching-up", "offset-rewound", "partition-stuck",
     "member-lagging", "partition-lagging", "reading-fast", "rebalancing", "member-churn", "reading-remote",
@@ -152,7 +154,7 @@ class Group:
                 racks = Racks([m.rack for m in self.members or ()], around.rack_of)
             remote(ring, v, out, carry, self.usual, owner, racks)
         out.finish(poll.t)
-        carry.active = out.active
+        carry.active = out.active or NOTHING
         poll.carry = carry
         return out
 

@@ -33,10 +33,11 @@ ABSENT = -3
 
 Column = tuple[str, int]
 _ALL: Ints = np.arange(8_192)
+_ZERO = np.int64(0)
 _OFFSETS = attrgetter("committed", "end", "stable_end", "start", "leader")
 
 
-class Carry(Struct, array_like=True):
+class Carry(Struct, array_like=True, gc=False):
     """What the judgement of one poll hands to the next; see ``judge``. Times are epoch ms, 0 is never."""
 
     active: dict[str, tuple[int, int]] = {}
@@ -67,7 +68,7 @@ class Carry(Struct, array_like=True):
     """Worst freshness over its objective, -1 where there is none."""
 
 
-class Poll(Struct, array_like=True):
+class Poll(Struct, array_like=True, gc=False):
     """One poll's scalars. ``members`` are sorted CRC-32s of the member ids, None where not told."""
 
     t: int
@@ -160,10 +161,13 @@ class Ring:
         self._resize(len(new))
         self.start = np.zeros(len(new), np.int64)
         self.leader = np.full(len(new), -1, np.int32)
-        self.high = np.zeros(len(new), np.int64)
+        self.high = np.broadcast_to(_ZERO, len(new))  # no memory until the group goes back
         for a, b in zip(self._arrays(), polls, strict=True):
             a[:, keep] = b[:, at[keep]]
-        self.start[keep], self.leader[keep], self.high[keep] = (x[at[keep]] for x in before)
+        self.start[keep], self.leader[keep] = (x[at[keep]] for x in before[:2])
+        if before[2].any():
+            self.high = np.zeros(len(new), np.int64)
+            self.high[keep] = before[2][at[keep]]
         self.topics = [t for t, _ in layout]
         self.ids = np.array([p for _, p in new], np.int64)
         self.all = _ALL[: len(new)] if len(new) <= len(_ALL) else np.arange(len(new))

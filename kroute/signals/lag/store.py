@@ -199,7 +199,7 @@ def point_rows(rows: Rows, entity: Entity, w: TopicWindow, kind: str = "t") -> N
     w.head.holes = hist.holes
     for slot in dict.fromkeys(w.touched):
         i = hist.slots.index(slot)
-        put(rows, f"{prefix}p{slot}", _ENCODE(PointRow(w.head, hist.t[i], hist.ends[i].tobytes())))
+        put(rows, f"{prefix}p{slot}", _ENCODE(PointRow(w.head, hist.t[i], hist.row(i).tobytes())))
     w.touched = []
 
 
@@ -218,17 +218,8 @@ def load_topic(w: TopicWindow, values: dict[str, bytes]) -> None:
     found = [(int(n[1:]), _POINT.decode(joined(values, n))) for n in sorted(values) if "." not in n]
     found.sort(key=lambda x: x[1].t)
     hist = w.history
-    hist.widen(max(len(r.ends) // 8 for _, r in found))
-    width = hist.width
-    hist.ends = np.full((len(found), width), -1, np.int64)
-    for i, (slot, r) in enumerate(found):
-        e = np.frombuffer(r.ends, np.int64)
-        hist.ends[i, : len(e)] = e
-        hist.t.append(r.t)
-        hist.slots.append(slot)
-    hist.n = len(found)
     w.head = max((r for _, r in found), key=lambda r: r.head.seq).head
-    hist.holes = w.head.holes
+    hist.load([(r.t, slot, np.frombuffer(r.ends, np.int64)) for slot, r in found], w.head.holes)
 
 
 __all__ = [

@@ -85,7 +85,7 @@ class TopicWindow:
             row[ids] = ends
         newest = i == hist.n
         if newest and hist.n:
-            last = hist.ends[hist.n - 1]
+            last = hist.row(hist.n - 1)
             if np.count_nonzero(row < last):
                 fell = (row >= 0) & (row < last - np.maximum(1_000, last // 10))
                 if fell.any():
@@ -96,10 +96,9 @@ class TopicWindow:
         return newest
 
     def _fill(self, j: int, ids: Ints, ends: Ints) -> None:
-        row = self.history.ends[j]
-        missing = row[ids] < 0
+        missing = self.history.row(j)[ids] < 0
         if missing.any():
-            row[ids[missing]] = ends[missing]
+            self.history.fill(j, ids[missing], ends[missing])
             self.touched.append(self.history.slots[j])
 
     def _stability(self, t: int, ids: Ints, ends: Ints, stable: Ints, gaps: bool) -> None:
@@ -123,13 +122,14 @@ class TopicWindow:
         ``left``: its producers go to another cluster, so silence means nothing."""
         h, hist = self.head, self.history
         out = Verdict(h.active)
-        e = hist.ends[: hist.n]
+        first = 0 if hist.holes else max(0, hist.n - DENSE)  # no rule looks further back
+        e = hist.rows(first, hist.n)
         if hist.holes:
             e = np.maximum.accumulate(np.maximum(e, UNKNOWN), axis=0)
         h.first_ms = min(h.first_ms or t, hist.t[0])
         b = max(0, hist.n - 7)
-        both = (e[b] >= 0) & (e[-1] >= 0) if hist.holes else None
-        delta = e[-1] - e[b]
+        both = (e[b - first] >= 0) & (e[-1] >= 0) if hist.holes else None
+        delta = e[-1] - e[b - first]
         if both is not None:
             delta = np.where(both, delta, 0)
         seconds = max((t - hist.t[b]) / 1000.0, 0.001)
@@ -161,7 +161,7 @@ class TopicWindow:
                 h.moved_ms, h.total = t, total
                 return
         b = max(0, hist.n - DENSE)
-        totals: list[int] = np.maximum(e[b:], 0).sum(axis=1).tolist()
+        totals: list[int] = np.maximum(e[b - hist.n :], 0).sum(axis=1).tolist()
         i = len(totals) - 1
         while i and totals[i - 1] == totals[-1]:
             i -= 1
@@ -259,16 +259,17 @@ class TopicWindow:
             return
         h.folded_ms = hist.t[i]
         seconds = max(0.001, (hist.t[i] - hist.t[i - 1]) / 1000.0)
-        moved = e[i] - e[i - 1]
-        step = float(np.add.reduce(moved[e[i - 1] >= 0] if hist.holes else moved)) / seconds
+        at, before = e[i - hist.n], e[i - 1 - hist.n]
+        moved = at - before
+        step = float(np.add.reduce(moved[before >= 0] if hist.holes else moved)) / seconds
         if step > 0.0:
             h.rate.add(step)
             gap = hist.t[i] - (h.folded_moved_ms or hist.t[i - 1])
             if gap < REST_SLACK_MS or not h.rests or h.rests[-1][1] != hist.t[i]:  # a rest says nothing of gaps at work
                 h.gap_ms = max(gap, int(h.gap_ms * 0.99))
             h.folded_moved_ms = hist.t[i]
-        j = max(0, i - 6)
-        delta = np.where(e[j] >= 0, e[i] - e[j], 0) if hist.holes else e[i] - e[j]
+        old = e[max(0, i - 6) - hist.n]
+        delta = np.where(old >= 0, at - old, 0) if hist.holes else at - old
         if len(delta) >= 2 and int(np.add.reduce(delta)) >= MIN_RECORDS:
             h.skew.add(_ratio(delta)[0])
 

@@ -6,6 +6,7 @@ import heapq
 import itertools
 import zlib
 from statistics import median_low
+from sys import intern
 
 import msgspec
 import numpy as np
@@ -181,7 +182,8 @@ class LagWindows(LagMeasures):
             self._newest(g, m, moved, before)
         members = None if m.members is None else tuple(sorted(zlib.crc32(x.member_id.encode()) for x in m.members))
         high = ring.high
-        poll = Poll(t, 0, m.state or "", -1 if m.group_epoch is None else m.group_epoch, members, src[:3], Carry())
+        epoch = -1 if m.group_epoch is None else m.group_epoch
+        poll = Poll(t, 0, intern(m.state or ""), epoch, members, (intern(src.topic), src.partition, src.offset), Carry())
         at, touched = ring.insert(where[0], where[1], poll, sample)
         aux = moved or ring.high is not high  # a late poll too may push out one that the group has gone back from
         if newest and (np.count_nonzero(sample.start != ring.start) or np.count_nonzero(sample.leader != ring.leader)):

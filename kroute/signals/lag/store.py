@@ -157,12 +157,11 @@ def load_group(g: Group, values: dict[str, bytes]) -> None:
         elif name[0] == "p":
             t, _, part = name[1:].partition("-")
             g.pending.setdefault(int(t), {})[int(part)] = joined(values, name)
-    if "m" not in values:
-        return
-    meta = _META.decode(joined(values, "m"))
     ring = g.ring
-    ring.set_columns(meta.columns)
-    g.members = meta.members
+    if "m" in values:  # a group that has neither committed nor been assigned anything needs none
+        meta = _META.decode(joined(values, "m"))
+        ring.set_columns(meta.columns)
+        g.members = meta.members
     found = [_POLL.decode(joined(values, n)) for n in sorted(values) if n[0] == "s" and "." not in n]
     found.sort(key=lambda r: r.poll.t)
     for i, r in enumerate(found):

@@ -64,7 +64,6 @@ class TopicWindow:
         One point per poll interval whichever group brings it: the first of each step of time, filled up by others.
         """
         h, hist = self.head, self.history
-        h.interval_ms = interval_ms
         step = max(STEP_MS, interval_ms * 4 // 5)
         i = hist.n
         while i and hist.t[i - 1] > t:
@@ -78,7 +77,10 @@ class TopicWindow:
         if same is not None:
             if hist.holes:
                 self._fill(same, ids, ends)
+            if self.touched:
+                h.interval_ms = interval_ms
             return False
+        h.interval_ms = interval_ms
         row = ends
         if len(ids) != hist.width:
             row = np.full(hist.width, UNKNOWN, np.int64)

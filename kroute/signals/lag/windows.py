@@ -126,10 +126,9 @@ class LagWindows(LagMeasures):
             return
         del self._groups[e]
         store.drop_group(self._rows, g)
-        t = g.ring.polls[-1].t if g.ring.polls else 0
-        self._read_by(e.cluster, g.ring.topics, [], t)
+        self._read_by(e.cluster, g.ring.topics, [])
 
-    def _read_by(self, cluster: str, before: list[str], after: list[str], t: int) -> None:
+    def _read_by(self, cluster: str, before: list[str], after: list[str]) -> None:
         """Keep count of the groups that read a topic; one that nobody reads leaves the board at once."""
         old, new = dict.fromkeys(before), dict.fromkeys(after)
         for name in after:
@@ -143,7 +142,7 @@ class LagWindows(LagMeasures):
                 if not self._readers[e]:
                     del self._readers[e]
                     self._board.forget(e)
-                    heapq.heappush(self._due, (t + ORPHAN_MS, "topic", e))
+                    heapq.heappush(self._due, (self._topics[e].history.t[-1] + ORPHAN_MS, "topic", e))
 
     def _part(self, g: Group, m: ConsumerLag) -> ConsumerLag | None:
         """Keep a part; the whole message once all are in."""
@@ -217,7 +216,7 @@ class LagWindows(LagMeasures):
         if changed:
             g.members = told
         if moved:
-            self._read_by(m.cluster, before, g.ring.topics, m.observed_at_ms)
+            self._read_by(m.cluster, before, g.ring.topics)
         if changed or moved:
             g.assigned()
             store.meta_row(self._rows, g)
@@ -344,6 +343,8 @@ class LagWindows(LagMeasures):
                 for topic in g.ring.topics:
                     te = Entity("topic", cluster, topic)
                     self._readers[te] = self._readers.get(te, 0) + 1
+                if g.ring.polls:
+                    self._board.refresh(LAG, e, g.ring.polls[-1].t)
                 heapq.heappush(self._due, (0, "group", e))
                 for t in g.pending:
                     heapq.heappush(self._due, (t + PARTS_MS, "parts", e))

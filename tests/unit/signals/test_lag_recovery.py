@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from kroute.contracts.inputs import ConsumerLag
 from kroute.signals.lag import store
-from tests.unit.signals.lagbench import THE_GROUP, THE_TOPIC, Bench, Stated, member, poll
+from kroute.signals.lag.windows import ORPHAN_MS
+from kroute.signals.model import Status
+from kroute.signals.table import LAG, judged_by
+from tests.unit.signals.lagbench import T0, THE_GROUP, THE_TOPIC, Bench, Stated, member, poll
 
 KNOWN = Stated(objective=90, age=200)
 
@@ -142,6 +145,62 @@ def test_any_order_within_a_minute_ends_in_the_same_judgement(seed: int, step: i
     assert mixed.active() == straight.active()
     assert mixed.lag.of_group(THE_GROUP, now) == straight.lag.of_group(THE_GROUP, now)
     assert {k: s.why for k, s in mixed.board.of(THE_GROUP).items()} == {k: s.why for k, s in straight.board.of(THE_GROUP).items()}
+
+
+def test_a_group_that_has_neither_commits_nor_assignments_is_still_known_after_a_recovery() -> None:
+    b = Bench()
+    for k in range(6):
+        b.feed(poll(30 * k, [], [], state="PreparingRebalance"))
+    other = b.restored()
+    b.reports.clear()
+    for k in range(6, 9):
+        m = poll(30 * k, [], [], state="PreparingRebalance")
+        b.feed(m)
+        other.feed(m)
+        assert other.active() == b.active() == ("rebalancing",)
+    assert other.reports == b.reports
+    assert other.table == b.table
+
+
+def test_what_was_healthy_is_known_to_be_healthy_right_after_a_recovery() -> None:
+    """Reports that say the same again are not stored: the polls tell when the last was."""
+    b = Bench(KNOWN)
+    for k in range(20):
+        b.feed(poll(30 * k, [1000 * k] * 2, [1000 * k] * 2))
+    other = b.restored()
+    now = b.seen[-1][0]
+    assert other.board.status(THE_GROUP, "commits-stopped", now) is Status.HEALTHY
+    assert other.board.status(THE_TOPIC, "produce-stopped", now) is Status.HEALTHY
+    for e in (THE_GROUP, THE_TOPIC):
+        for kind in judged_by(LAG, e.kind):
+            assert other.board.last_report(e, kind) == b.board.last_report(e, kind)
+
+
+def test_how_often_a_topic_is_seen_is_what_its_stored_points_say() -> None:
+    """A rarer poll that adds no point to the topic leaves no trace that a recovery would lack."""
+    b = Bench(KNOWN)
+    for k in range(6):
+        b.feed(poll(10 * k, [100 * k], [100 * k], interval_s=10))
+    b.feed(msgspec.structs.replace(poll(50, [500], [500], interval_s=60), group="rare"))
+    now = b.seen[-1][0]
+    for later in (0, 40_000, 100_000, 300_000):
+        assert b.restored().lag.of_topic(THE_TOPIC, now + later) == b.lag.of_topic(THE_TOPIC, now + later)
+
+
+def test_a_topic_that_nobody_reads_any_more_is_forgotten_as_long_after_its_newest_point_whoever_left_last() -> None:
+    """``slow`` leaves after ``g``, and was last polled before it: the topic waits for its newest point's hour, no longer."""
+    b = Bench()
+    b.feed(msgspec.structs.replace(poll(0, [1], [1]), group="slow"))
+    b.feed(poll(30, [2], [2]))
+    b.feed(poll(60, [], [], state="Dead"))
+    b.feed(msgspec.structs.replace(poll(60, [], [], state="Dead"), group="slow"))
+    other = b.restored()
+    for later in (30_000 + ORPHAN_MS - 1, 30_000 + ORPHAN_MS):
+        for x in (b, other):
+            x.lag.tick(T0 + later)
+            x.commit()
+        assert other.table == b.table
+        assert any(k.startswith("|t|") for _, k in b.table) is (later < 30_000 + ORPHAN_MS)
 
 
 def test_rows_stay_under_256_kib_with_twenty_thousand_partitions_and_come_back() -> None:

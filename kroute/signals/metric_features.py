@@ -8,6 +8,7 @@ holds totals over principals, and tells which labelled signals the scrape export
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from kroute.contracts.common import Entity
 from kroute.contracts.inputs import BrokerMetrics, Sample
@@ -79,6 +80,8 @@ PRINCIPAL: dict[str, tuple[str, bool]] = {
     "authorization_failure_rate": ("authorization", True),
     "request_error_rate": ("authentication", True),
 }
+SHARED = frozenset({"bytes_in_rate", "bytes_out_rate", "request_rate", "connection_count"})
+"""Of these a principal has a share."""
 CONNECTOR_SIGNALS = (
     "put_batch_ms", "sink_record_lag", "source_poll_rate", "source_write_rate",
     "record_failure_rate", "record_skip_rate", "dead_letter_rate",
@@ -92,8 +95,17 @@ MOST_TOPICS = 64
 TROUBLE = ("throttle_ms", "authorization", "authentication")
 
 
-def extract(m: BrokerMetrics) -> Values:
+class Names(NamedTuple):
+    """What a client's or a user's name stands for: the group whose members have the client id, and the topics that the
+    principal's row lists (followed ones first). None and nothing where that is not known."""
+
+    group: Callable[[str, str], str | None] = lambda _cluster, _client: None
+    topics: Callable[[str, str], list[str]] = lambda _cluster, _name: []
+
+
+def extract(m: BrokerMetrics, names: Names | None = None) -> Values:
     """Features of one scrape. Entities that the source always stands for are there even when empty."""
+    names = names or Names()
     c, s = m.cluster, m.source
     out: Values = {}
     if s.kind == "broker":
@@ -112,8 +124,8 @@ def extract(m: BrokerMetrics) -> Values:
     totals = out[Entity("source", c, f"{s.kind}/{s.id}")] = {}
     if s.kind in ("broker", "controller", "probe"):
         _principals(m, out, totals)
-        _topics(m, out, totals)
-    _cross_zone(m, out, totals)
+        _topics(m, out, totals, names)
+    _cross_zone(m, out, totals, names)
     return out
 
 
@@ -249,10 +261,13 @@ def _link(m: BrokerMetrics, into: dict[str, float]) -> None:
 
 def _principals(m: BrokerMetrics, out: Values, totals: dict[str, float]) -> None:
     found: dict[str, dict[str, float]] = {}
+    by_user = {s.signal for s in m.samples if s.labels and ("user" in s.labels or "principal" in s.labels)}
     for s in _best_per_principal(m.samples):
         name = principal_of(s.labels)
         if name is None:
             continue
+        if s.signal in SHARED and s.signal in by_user and "user" not in s.labels and "principal" not in s.labels:  # type: ignore[operator]
+            continue  # told per user too: the same traffic once more
         feature, add = PRINCIPAL[s.signal]
         value = s.value
         if feature == "authentication" and "AUTHENTICATION" not in (s.labels or {}).get("error", "").upper():
@@ -286,27 +301,58 @@ def _weight(features: dict[str, float], totals: dict[str, float]) -> float:
     return max((features[f] / totals[f"principal:{f}"] for f in features if totals[f"principal:{f}"] > 0), default=0.0)
 
 
-def _topics(m: BrokerMetrics, out: Values, totals: dict[str, float]) -> None:
-    """Only topics whose produce requests fail are followed: retries are looked for nowhere else."""
+_RETRIES = {"request_rate": "produce_requests", "request_error_rate": "produce_errors", "messages_in_rate": "messages"}
+
+
+def _topics(m: BrokerMetrics, out: Values, totals: dict[str, float], names: Names) -> None:
+    """Only topics whose produce requests fail are followed: retries are looked for nowhere else.
+
+    Requests are told per topic by few exporters. Where they are told per user or client, they are taken for those of the
+    one topic of the principal that is followed already, else gets the most records.
+    """
     found: dict[str, dict[str, float]] = {}
-    names = {"request_rate": "produce_requests", "request_error_rate": "produce_errors", "messages_in_rate": "messages"}
+    others: tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]] = ({}, {})  # by user, by client id
     for s in m.samples:
         labels = s.labels or {}
-        topic = labels.get("topic")
-        if topic and s.signal in names and labels.get("request", "produce").lower().startswith("produce"):
-            _put(found.setdefault(topic, {}), names[s.signal], s.value, add=True)
-            totals[f"topic:{names[s.signal]}"] = 1.0
+        if s.signal not in _RETRIES or not labels.get("request", "produce").lower().startswith("produce"):
+            continue
+        if topic := labels.get("topic"):
+            into = found.setdefault(topic, {})
+        elif s.signal != "messages_in_rate" and (name := principal_of(labels)):
+            by_user = "principal" in labels or "user" in labels
+            into = others[0 if by_user else 1].setdefault(name, {})
+        else:
+            continue
+        _put(into, _RETRIES[s.signal], s.value, add=True)
+        totals[f"topic:{_RETRIES[s.signal]}"] = 1.0
+    for told in others:  # the same requests may be told in more than one way: the first that tells failures counts
+        sums: dict[str, dict[str, float]] = {}
+        for name in sorted(told):
+            topics = (
+                names.topics(m.cluster, name) if told[name].get("produce_errors") or told[name].get("produce_requests") else []
+            )
+            if topics:
+                topic = max(topics, key=lambda t: (found.get(t, {}).get("messages", 0.0), t)) if len(topics) > 1 else topics[0]
+                for feature, value in told[name].items():
+                    _put(sums.setdefault(topic, {}), feature, value, add=True)
+        for topic in sorted(sums):
+            if sums[topic].get("produce_errors", 0.0) > 0 and not found.get(topic, {}).get("produce_errors"):
+                found.setdefault(topic, {}).update(sums[topic])
     failing = [t for t in found if found[t].get("produce_errors", 0.0) > 0]
     for topic in sorted(failing, key=lambda t: (-found[t]["produce_errors"], t))[:MOST_TOPICS]:
         out[Entity("topic", m.cluster, topic)] = found[topic]
 
 
-def _cross_zone(m: BrokerMetrics, out: Values, totals: dict[str, float]) -> None:
+def _cross_zone(m: BrokerMetrics, out: Values, totals: dict[str, float], names: Names) -> None:
+    """Bytes of a group by its name, or by the client id of its members; of a client that is in no group, its own."""
     for s in m.samples:
         labels = s.labels or {}
-        group = labels.get("group") or labels.get("client_id")
-        if s.signal != "cross_zone_bytes_rate" or not group:
+        client = labels.get("client_id", "")
+        group = labels.get("group") or (names.group(m.cluster, client) if client else None)
+        name = group or principal_of(labels)
+        if s.signal != "cross_zone_bytes_rate" or not name:
             continue
+        kind = "group" if group else "principal"
         crossing = not labels.get("from") or labels.get("from") != labels.get("to")
-        _put(out.setdefault(Entity("group", m.cluster, group), {}), "cross_zone", s.value if crossing else 0.0, add=True)
-        totals["group:cross_zone"] = 1.0
+        _put(out.setdefault(Entity(kind, m.cluster, name), {}), "cross_zone", s.value if crossing else 0.0, add=True)
+        totals[f"{kind}:cross_zone"] = 1.0

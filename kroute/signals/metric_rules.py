@@ -317,6 +317,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule("throttled", "M41", (_F("throttle_ms", "throttle time", "ms", 1.0),)),
         Rule("authorization-failing", "M42", (_F("authorization", "denied requests", "/s", 0.05, 0.05, add=True),)),
         Rule("authentication-failing", "M43", (_F("authentication", "failed authentications", "/s", 0.05, 0.05, add=True),)),
+        # As M46, of a client that is in no group: a producer, or a consumer that joins none.
+        Rule("client-crosses-zones", "M48", (_F("cross_zone", "bytes across zones", "B/s", 50e6, 250e3, add=True),), polls=5),
     ),
     "rack": (
         Rule("probe-failing", "M44", (_F("probe_fail", "failing probes", "/s", 0.02, add=True),)),

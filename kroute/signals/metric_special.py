@@ -149,7 +149,8 @@ def produce_retries(view: View) -> Finding | None:
     usual, written = view.base("produce_errors", True, False), view.base("messages", True, False)
     messages = view.series("messages", True)
     least = 1.0 if usual is None else max(1.0, 3.0 * usual.median)
-    flat = not messages or written is None or messages[-1][1] <= 1.3 * written.median
+    # Followed only since it fails, what is usually written may not be known: then that it is flat is not excluded.
+    flat = not messages or written is None or written.median <= 0.0 or messages[-1][1] <= 1.3 * written.median
     pairs = list(zip(errors[::-1], requests[::-1], strict=False))[::-1]
     run = [flat and e > least and e > 0.2 * r for (_, e), (_, r) in pairs]
     series: Series = [e for e, _ in pairs]

@@ -6,13 +6,14 @@ Rules M1–M62 of the table of symptoms. One odd scrape neither raises nor clear
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 from kroute.contracts.common import Entity
 from kroute.contracts.inputs import BrokerMetrics
 from kroute.signals.board import Board
 from kroute.signals.connect import ConnectWindows
 from kroute.signals.estate import Estate
-from kroute.signals.metric_features import connector_samples, extract
+from kroute.signals.metric_features import Names, connector_samples, extract
 from kroute.signals.metric_rules import RULES, Finding, judge
 from kroute.signals.metric_special import SPECIAL
 from kroute.signals.model import Knowledge, Rows, Src, Symptom
@@ -41,13 +42,16 @@ class MetricWindows:
         self._connect = connect
         self._store = RingStore(rows, TABLE, HOURLY)
         self._deadlines: list[tuple[int, SourceKey]] = []
+        self._estate = estate
+        self.group_of: Callable[[str, str], str | None] = lambda _cluster, _client: None
+        """The one group whose members have a client id (the lag windows know)."""
 
     def observe(self, src: Src, m: BrokerMetrics, now_ms: int) -> None:
         """Take one scrape."""
         s = m.source
         key: SourceKey = (s.kind, m.cluster, s.connect or "", s.id)
         if m.up:
-            values = extract(m)
+            values = extract(m, Names(self.group_of, self._topics_of))
             if s.kind == "link" and self._phase(m.cluster, s.id) == "promoting":
                 values[Entity("link", m.cluster, s.id)]["promoting"] = 1.0
             self._insert(src, key, m.observed_at_ms, m.interval_ms, values, now_ms, m.part)
@@ -59,6 +63,14 @@ class MetricWindows:
     def _phase(self, cluster: str, link: str) -> str:
         stated = self._known.link(Entity("link", cluster, link))
         return stated.phase if stated is not None else ""
+
+    def _topics_of(self, cluster: str, name: str) -> list[str]:
+        """Topics that the row of a principal lists, by its name or that of its only client; one that is followed alone."""
+        for principal in (name, f"User:{name}"):
+            topics = self._estate.related(Entity("principal", cluster, principal), "principal-topics")
+            if topics:
+                return [e.name for e in topics if e in self._store.sources] or [e.name for e in topics]
+        return []
 
     def promoted(self, link: Entity) -> bool:
         """True when the newest scrape of a link says that it is promoted as a whole."""

@@ -78,6 +78,7 @@ KINDS: tuple[K, ...] = (
     K("probe-slow", "rack", METRICS, "probe", 0.001, 0.15, "M45", ("probe_produce_ms", "probe_consume_ms"), "end-to-end probe of the rack slow"),
     K("cross-zone-high", "group", METRICS, "cross-zone", 0.005, 0.15, "M46", ("cross_zone_bytes_rate",), "bytes across zones well above usual"),
     K("produce-retries", "topic", METRICS, "retries", 0.0005, 0.15, "M47", ("request_rate", "request_error_rate", "messages_in_rate"), "produce requests and errors up, records flat"),
+    K("client-crosses-zones", "principal", METRICS, "cross-zone", 0.005, 0.15, "M48", ("cross_zone_bytes_rate",), "bytes of a client that is in no group across zones well above usual"),
     # Links.
     K("link-lagging", "link", METRICS, "link", 0.0003, 0.05, "M50", ("link_lag", "link_lag_ms"), "replication over the link falls behind"),
     K("link-failing", "link", METRICS, "link-errors", 0.0001, 0.10, "M51", ("link_state",), "the link is in an error state"),

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from kroute.contracts.common import Entity
-from kroute.contracts.inputs import BrokerMetrics, ConsumerLag
+from kroute.contracts.inputs import BrokerMetrics, ConsumerLag, Member
 from kroute.signals import rowkeys
 from kroute.signals.board import Board
 from kroute.signals.estate import Estate
@@ -53,6 +53,7 @@ class LagWindows(LagMeasures):
         self._due: list[tuple[int, str, Entity]] = []
         self._judged: dict[tuple[str, ...], frozenset[str]] = {}
         self._stored: dict[tuple[str, str, str], dict[str, bytes]] = {}
+        self._clients: dict[tuple[str, str], dict[str, None]] = {}
         self.unread = UnreadTopics(rows, self._unread)
         self.cutovers = Cutovers(estate, board, knowledge, self._groups)
 
@@ -124,6 +125,7 @@ class LagWindows(LagMeasures):
         self._board.forget(e)
         if g is None:
             return
+        self._name_clients(g, None)
         del self._groups[e]
         store.drop_group(self._rows, g)
         self._read_by(e.cluster, g.ring.topics, [])
@@ -214,7 +216,7 @@ class LagWindows(LagMeasures):
         told = m.members if m.members is not None and any(x.assignment for x in m.members) else g.members
         changed = told is not g.members and told != g.members
         if changed:
-            g.members = told
+            self._name_clients(g, told)
         if moved:
             self._read_by(m.cluster, before, g.ring.topics)
         if changed or moved:
@@ -223,6 +225,21 @@ class LagWindows(LagMeasures):
         if g.down_ms and m.observed_at_ms > g.down_ms:
             g.down_ms = 0
             self._rows.drop(store.TABLE, store.group_key(g.entity) + "d")
+
+    def _name_clients(self, g: Group, members: tuple[Member, ...] | None) -> None:
+        c, name = g.entity.cluster, g.entity.name
+        for x in g.members or ():
+            if x.client_id:
+                self._clients.get((c, x.client_id), {}).pop(name, None)
+        g.members = members
+        for x in members or ():
+            if x.client_id:
+                self._clients.setdefault((c, x.client_id), {})[name] = None
+
+    def group_of_client(self, cluster: str, client_id: str) -> str | None:
+        """The group whose members have this client id, where that is one group."""
+        groups = self._clients.get((cluster, client_id), {})
+        return next(iter(groups)) if len(groups) == 1 else None
 
     @staticmethod
     def _learnt(g: Group) -> int:
@@ -340,6 +357,7 @@ class LagWindows(LagMeasures):
             if values:
                 self._groups[e] = g = Group(e)
                 store.load_group(g, values)
+                self._name_clients(g, g.members)
                 for topic in g.ring.topics:
                     te = Entity("topic", cluster, topic)
                     self._readers[te] = self._readers.get(te, 0) + 1

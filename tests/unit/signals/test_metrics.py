@@ -361,24 +361,6 @@ def test_m46_a_group_whose_partitions_change_hands_may_double_what_crosses(bench
     assert "cross-zone-high" not in bench.board.of(entity("group", "search"))
 
 
-def retries(errors: float, requests: float, messages: float) -> list[Sample]:
-    return [
-        sample("request_error_rate", errors, request="Produce", topic="pay"),
-        sample("request_rate", requests, request="Produce", topic="pay"),
-        sample("messages_in_rate", messages, topic="pay"),
-    ]
-
-
-def test_m47_produce_errors_up_and_records_flat(bench: Bench) -> None:
-    topic = entity("topic", "pay")
-    feed(bench, range(40), *retries(0.01, 100, 1000))
-    assert bench.status(topic, "produce-retries") is Status.HEALTHY
-    feed(bench, range(40, 43), *retries(400, 500, 1000))
-    assert bench.symptom(topic, "produce-retries").why == "400 failed produce requests/s of 500"
-    feed(bench, range(43, 46), *retries(0.01, 100, 1000))
-    assert bench.status(topic, "produce-retries") is Status.HEALTHY
-
-
 def link(bench: Bench, polls: Iterable[int], *samples: Sample) -> None:
     feed(bench, polls, *samples, kind="link", of="move")
 

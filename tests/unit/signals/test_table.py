@@ -88,7 +88,7 @@ def test_every_kind_of_these_reporters_is_judged_and_no_other_is() -> None:
                 kind="link",
             )
         )
-        bench.feed(scrape(poll, sample("bytes_in_rate", 1e6), of="8"))
+        bench.feed(scrape(poll, sample("bytes_in_rate", 1e6), sample("cross_zone_bytes_rate", 1.0, client_id="x"), of="8"))
         bench.feed(status(poll, task(source_poll_rate=100.0), name="src", of="source"))
         worker = [sample(s, 0.1) for s in ("worker_rebalancing", "cpu_ratio", "worker_failed_tasks")]
         connector = [sample(s, 5.0, connector="k1", task="0") for s in ("source_poll_rate", "dead_letter_rate", "put_batch_ms")]

@@ -129,7 +129,11 @@ def produce(settings: Settings, topic: str, rows: Iterable[Row]) -> int:
         NotAuthorized: this client may not write there.
         SourceUnreachable: not all were acknowledged; says how many were not, and why.
     """
-    held = Reach(settings.kafka).topics([topic])[topic]
+    rows = list(rows)
+    try:
+        held = Reach(settings.kafka).topics([topic])[topic]
+    except SourceUnreachable as e:
+        raise SourceUnreachable(f"{len(rows)} of {len(rows)} records were not stored on {topic}: {e}") from None
     if held is not None and "WRITE" not in held:  # an idempotent producer would say that it lacks a right on the cluster
         raise lacks(settings.kafka, f"Write on topic {topic}")
     refused: list[Any] = []

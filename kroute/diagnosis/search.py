@@ -128,7 +128,10 @@ class Search:
         """Π (1 − p) over the chosen causes of a unit (less one, plus some), in the order of their keys."""
         there = self._at[u]
         candidates, unknown = self.candidates, self._unknown
-        more = [k for k in plus if u in candidates[k].cover and (k == without or not self.chosen[k])] if plus else ()
+        more: list[int] = []
+        if plus:  # one rival, or a set of thousands: look through whichever is shorter
+            near = plus if len(plus) < 4 else [k for k in self.by_unit[u] if k in plus]
+            more = [k for k in near if u in candidates[k].cover and (k == without or not self.chosen[k])]
         if more:
             there = sorted([*(k for k in there if k != without), *more])
             without = None

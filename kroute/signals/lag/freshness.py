@@ -66,6 +66,18 @@ def objective(v: View, fresh: list[Fresh], out: Verdict, carry: Carry) -> None:
         out.clear("objective-at-risk")
 
 
+def pressed(v: View, fresh: list[Fresh]) -> bool:
+    """True while freshness grows steadily worse, the objective is near or past, and the group is further behind than
+    ever in its window: whatever is usual for it, it does not keep up."""
+    if not fresh or v.n < 4:
+        return False
+    worst = max(fresh, key=lambda f: (f.ratio, f.topic))
+    left = breach_in_s(v, worst)
+    if left is None or worst.ratio < 0.25 or (worst.ratio < 1.0 and left >= max(REACT_S, worst.objective_s)):
+        return False
+    return all(a < b for a, b in itertools.pairwise(v.work[-4:])) and v.work[-1] > max(v.work[:-1])
+
+
 def breach_in_s(v: View, worst: Fresh, was: bool = False) -> float | None:
     """Seconds until the objective is reached at this slope; None while freshness is not clearly getting worse.
 

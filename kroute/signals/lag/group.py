@@ -11,7 +11,7 @@ import numpy as np
 from kroute.contracts.common import Entity
 from kroute.contracts.inputs import Member
 from kroute.signals.lag.baseline import Baseline
-from kroute.signals.lag.freshness import Fresh, objective
+from kroute.signals.lag.freshness import Fresh, objective, pressed
 from kroute.signals.lag.membership import UNSETTLED, Racks, churning, remote, unsettled
 from kroute.signals.lag.pace import movement, pace
 from kroute.signals.lag.position import position
@@ -140,9 +140,10 @@ class Group:
             carry.isolation, carry.at_stable = v.isolation if not around.isolation else was.isolation, v.at_stable
             movement(v, carry)
             s = skew(ring, v, out, carry, around.leader_of, owner, names)
-            pace(v, s, out, carry)
+            fresh = around.fresh(n)
+            pace(v, s, out, carry, pressed=pressed(v, fresh))
             position(ring, v, s, out, carry)
-            objective(v, around.fresh(n), out, carry)
+            objective(v, fresh, out, carry)
             if n >= 3:
                 carry.rate, carry.read_rate = v.rate, max(0.0, v.read_rate)
                 carry.behind_s = v.behind_s if v.rate > 0 else -1.0

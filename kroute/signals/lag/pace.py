@@ -17,15 +17,16 @@ from kroute.signals.lag.view import LEARNT_MOVES, View
 LAGGING = ("lag-growing", "commits-slow", "commits-stopped", "group-empty")
 
 
-def pace(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
-    """Say L1–L5 and L14. ``carry`` is the new poll's, with its movement already noted (``movement``)."""
+def pace(v: View, skew: Skew, out: Verdict, carry: Carry, *, pressed: bool = False) -> None:
+    """Say L1–L5 and L14. ``carry`` is the new poll's, with its movement already noted (``movement``). ``pressed``: its
+    objective is at risk or breached by a steady slope."""
     if v.n < 3:
         out.unknown("lag-growing", "commits-slow", "catching-up", "reading-fast")
     else:
         if carry.moves < LEARNT_MOVES:
             out.unknown("lag-growing", "commits-slow")
         else:
-            _growing(v, skew, out, carry)
+            _growing(v, skew, out, carry, pressed)
         _catching_up(v, out)
         _fast(v, out)
     _stopped(v, skew, out, carry)
@@ -65,13 +66,13 @@ def _learn(v: View, carry: Carry, silence_ms: int) -> None:
     carry.period_ms = max(silence_ms, int(was.period_ms * fade))
 
 
-def _growing(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
+def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> None:
     """L1 lag-growing and L2 commits-slow.
 
     Commits every few seconds make lag jump by a poll's production, so the lowest lag of the newest commit period is
     compared: with what is usual, and with the lowest of the period before.
     """
-    if not v.far and not skew.growing_topics and "lag-growing" not in out.was and "commits-slow" not in out.was:
+    if not v.far and not pressed and not skew.growing_topics and "lag-growing" not in out.was and "commits-slow" not in out.was:
         return
     tooth = v.tooth + 1
     slope = v.slope(max(4, tooth + 1))
@@ -80,8 +81,10 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
     steady = v.n >= 4 and v.produced(tooth) > 0
     silent = 0 < v.t - carry.moved_ms <= v.silence_limit_ms
     rising = steady and not silent and slope > 0.03 * v.rate and grew > 0.03 * v.produced(tooth)
-    fires = (v.far and rising and v.work[-1] >= v.work[-2] - 0.5 * v.produced(1)) or (skew.growing_topics != [] and not silent)
-    holds = v.far and slope > -0.02 * v.rate
+    fires = (v.far and rising and v.work[-1] >= v.work[-2] - 0.5 * v.produced(1)) or (
+        (skew.growing_topics != [] or pressed) and not silent
+    )
+    holds = (v.far or v.work[-1] > 0.9 * max(v.work)) and slope > -0.02 * v.rate
 
     def l1() -> Found:
         begun = _onset(v)

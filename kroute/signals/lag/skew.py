@@ -58,6 +58,14 @@ class Skew:
             "leaders": sorted(leaders)[:CAP],
         }
 
+    def leader(self, i: int) -> int | None:
+        """Leader of the view's column ``i``, as its group's poll or the topology told it."""
+        told = int(self.ring.leader[int(self.v.cols[i])])
+        if told >= 0:
+            return told
+        topic, partition = self.name(i)
+        return self.leader_of(topic, partition)
+
     def _leader(self, topic: str, partition: int) -> int | None:
         s = self.ring.slices[topic]
         at = int(np.searchsorted(self.ring.ids[s], partition)) + s.start
@@ -81,7 +89,7 @@ def skew(ring: Ring, v: View, out: Verdict, carry: Carry, leader_of: LeaderOf, o
         b = max(0, v.n - 7)
         share = (v.usual_s + max(v.step_s, 0.5 * v.usual_s)) / max(v.seconds(6), 0.001)
         odd = ((low >= 5) & (low > share * (v.end[-1] - v.end[b]))) | ((low > 1) & (v.committed[-1] == v.committed[-2]))
-        if not np.count_nonzero(odd):
+        if not np.count_nonzero(odd) and not np.count_nonzero(_more(v, low)):
             return s
     mine = None if owner is None else owner[v.cols]
     frozen, frozen_since = _stuck(s, v, out, low, mine, members, carry)
@@ -191,7 +199,10 @@ def _one_member(bad: Bools, mine: Ints, busy_of: Bools) -> int | None:
 def _slow(
     s: Skew, v: View, out: Verdict, low: Ints, frozen: Bools, mine: Ints | None, members: list[str], frozen_since: int
 ) -> None:  # fmt: skip
-    """L10 member-lagging, L11 partition-lagging; topics of which most partitions fall behind go to L1."""
+    """L10 member-lagging, L11 partition-lagging: of few partitions, or of those that one broker leads.
+
+    Topics of which most partitions fall behind go to L1.
+    """
     b = max(0, v.n - 7)
     seconds = max(v.seconds(6), 0.001)
     rate = (v.end[-1] - v.end[b]) / seconds
@@ -239,10 +250,65 @@ def _slow(
             return Found(v.t, 0.0, "the partition keeps up again", {})
         at = ", ".join(f"{t}/{p}" for t, p in sorted(s.name(i) for i in cols)[:3])
         why = f"{share:.0%} of the lag is in {at}: {number(float(v.lag[-1, cols].sum()))} records behind, still moving"
-        return Found(since, share, why, s.where(cols))
+        detail = s.where(cols)
+        leaders = detail["leaders"]
+        return Found(since, share, why, detail | ({"leader": leaders[0]} if len(leaders) == 1 else {}))
 
     on_one = member is None and few and share >= 0.8
-    out.say("partition-lagging", on_one and bool((bad & ~frozen).any()), on_one, l11)
+    led = None if on_one or frozen.any() else _led(s, v, low, mine)
+    if led is None:
+        out.say("partition-lagging", on_one and bool((bad & ~frozen).any()), on_one, l11)
+        return
+    broker, theirs, fires = led
+
+    def l11_led() -> Found:
+        cols = [int(i) for i in np.flatnonzero(theirs)]
+        records = number(float(v.lag[-1, cols].sum()))
+        held = float(v.lag[-1, cols].sum()) / max(v.work[-1], 1)
+        why = f"{held:.0%} of the lag is in the {len(cols)} partitions led by broker {broker}: {records} records behind"
+        return Found(_rise(v, theirs, v.t), held, why, s.where(cols) | {"leader": broker})
+
+    out.say("partition-lagging", fires, True, l11_led)
+
+
+def _more(v: View, low: Ints) -> Bools:
+    """Partitions that lag twice as far as ever in the older half of the window, and by more than a quarter of a poll."""
+    if v.n < 6:
+        return np.zeros(len(low), np.bool_)
+    b = max(0, v.n - 7)
+    rate = (v.end[-1] - v.end[b]) / max(v.seconds(6), 0.001)
+    more: Bools = (low >= 5) & (low > 2 * v.lag[: v.n // 2].max(axis=0)) & (low > 0.25 * v.step_s * rate)
+    return more
+
+
+def _led(s: Skew, v: View, low: Ints, mine: Ints | None) -> tuple[int, Bools, bool] | None:
+    """L11 where the partitions led by one broker are behind and no others are: (broker, those, whether it is seen
+    to grow); None where it is not so. Fewer seconds are asked for than of one partition
+    alone: that all of a broker's lag, and none besides, is no chance."""
+    more = _more(v, low)
+    was = "partition-lagging" in v.was.active
+    if not more.any() and not was:
+        return None
+    leaders = np.array([x if (x := s.leader(i)) is not None else -1 for i in range(len(low))], np.int64)
+    behind = np.where(leaders >= 0, v.lag[-1], 0)
+    brokers = np.unique(leaders[leaders >= 0]).tolist()
+    if len(brokers) < 2:
+        return None
+    broker = max(brokers, key=lambda x: (int(behind[leaders == x].sum()), x))
+    busy = (v.end[-1] > v.end[max(0, v.n - 7)]) | more
+    theirs, others = busy & (leaders == broker), busy & (leaders != broker)
+    if int(theirs.sum()) < 2 or int(others.sum()) < 2:
+        return None
+    if mine is not None and len(np.unique(mine[theirs])) == 1 and bool((theirs == (busy & (mine == mine[theirs][0]))).all()):
+        return None  # one member reads just these: who of the two is slow cannot be told here
+    usual = v.lag[: max(1, v.n // 2)].max(axis=0)
+    excess = np.maximum(v.lag[-1] - usual, 0)
+    part = float(excess[theirs].sum()) / max(float(excess.sum()), 1.0)
+    fires = part >= 0.8 and int((more & theirs).sum()) >= max(2, 0.8 * int(theirs.sum())) and bool(
+        int((more & others).sum()) <= 0.1 * int(others.sum())
+    )  # fmt: skip
+    holds = was and 2 * int(behind[theirs].sum()) > v.work[-1] and bool((low[theirs] >= 5).mean() >= 0.8)
+    return (broker, theirs, fires) if fires or holds else None
 
 
 def _rise(v: View, bad: Bools, frozen_since: int) -> int:

@@ -144,7 +144,7 @@ class TopicWindow:
         ):
             h.rests = [*[r for r in h.rests if t - r[1] < REST_MS][1 - MOST_RESTS :], (before, t)]
         if not left:
-            self._produce_stopped(t, e, period_s, out)
+            self._produce_stopped(t, period_s, out)
         self._hot(t, delta, seconds, out)
         self._stable_stuck(t, e[-1], out)
         if not left:
@@ -171,7 +171,7 @@ class TopicWindow:
             h.moved_ms = hist.t[b + i]
         h.total = totals[-1]
 
-    def _produce_stopped(self, t: int, e: npt.NDArray[Any], period_s: float | None, out: Verdict) -> None:
+    def _produce_stopped(self, t: int, period_s: float | None, out: Verdict) -> None:
         """L20: nothing was appended for far longer than the topic's longest usual gap, and so many records are missing,
         by the rate just before and its fall, that it is no chance. Quiet topics never, nor hours that are always quiet."""
         h = self.head
@@ -179,7 +179,7 @@ class TopicWindow:
         limit = max(3 * h.interval_ms, 2 * h.gap_ms + h.interval_ms, int((period_s or 0.0) * 1250))
         fires = h.rate.known and h.rate.mid > 0.0 and quiet >= limit
         if fires and "produce-stopped" not in h.active:
-            fires = not self._rests(t, h.moved_ms) and log_chance(self._steps(e), quiet / 1000.0) < NEVER
+            fires = not self._rests(t, h.moved_ms) and log_chance(self._steps(), quiet / 1000.0) < NEVER
 
         def l20() -> Found:
             why = f"no record for {span(quiet / 1000.0)}, usual is {number(h.rate.mid)}/s"
@@ -187,9 +187,12 @@ class TopicWindow:
 
         out.say("produce-stopped", fires, fires, l20)
 
-    def _steps(self, e: npt.NDArray[Any]) -> list[tuple[float, float]]:
+    def _steps(self) -> list[tuple[float, float]]:
         """(seconds, records) from point to point, up to the one at which the present log ends first showed."""
         hist = self.history
+        e = hist.rows(0, hist.n)
+        if hist.holes:
+            e = np.maximum.accumulate(np.maximum(e, UNKNOWN), axis=0)
         last = next(i for i in range(hist.n - 1, -1, -1) if hist.t[i] <= self.head.moved_ms or i == 0)
         came = e[1 : last + 1] - e[:last]
         if hist.holes:

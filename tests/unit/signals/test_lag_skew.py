@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
-from tests.unit.signals.lagbench import T0, Bench, poll
+from tests.unit.signals.lagbench import T0, Bench, Stated, member, poll
 
 
 def trickle(every_s: float, seed: int, poison_s: float = 1e9) -> Bench:
@@ -44,3 +45,80 @@ def test_a_record_of_a_trickle_that_cannot_be_processed_is_found_within_some_com
         assert found is not None
         assert 1830 < (b.seen[found][0] - T0) / 1000 < 1800 + 120 + 4 * every_s
         assert b.symptom("partition-stuck").detail["partitions"] == ["t/5"]
+
+
+def slow_leader(polls: int, *, broker: int | None, from_poll: int = 16, interval_s: int = 60, seed: int = 0, pace: float = 0.5,
+                objective: float | None = None, **more: Any) -> Bench:  # fmt: skip
+    """Twelve partitions led by brokers 0–2 in turn, 10 records/s each, commits every 5 s with jitter; what ``broker``
+    leads is read at ``pace`` from ``from_poll`` on."""
+    rnd = random.Random(seed)
+    b = Bench(Stated(objective=objective))
+    behind = [0.0] * 12
+    for k in range(polls):
+        end = 1000 + 10 * interval_s * k
+        for i in range(12):
+            if i % 3 == broker and k >= from_poll:
+                behind[i] += 10 * interval_s * (1 - pace)
+        b.feed(
+            poll(interval_s * k, [int(end - x - rnd.randrange(60)) for x in behind], [end] * 12, interval_s=interval_s, **more)
+        )
+    return b
+
+
+@pytest.mark.parametrize("interval_s", [15, 30, 60])
+def test_l11_lag_in_the_partitions_of_one_leader_names_it_within_some_polls(interval_s: int) -> None:
+    for seed in range(5):
+        b = slow_leader(30, broker=1, interval_s=interval_s, seed=seed)
+        first = b.first("partition-lagging")
+        assert first is not None
+        assert 17 <= first <= 16 + max(4, 60 // interval_s + 3)
+        assert b.symptom_gone("partition-lagging") is None
+        s = b.symptom("partition-lagging")
+        assert s.detail["leader"] == 1
+        assert s.detail["partitions"] == ["t/1", "t/4", "t/7", "t/10"]
+        assert "partitions led by broker 1" in s.why
+
+
+def test_l11_lag_in_the_partitions_of_one_leader_ends_when_it_is_read() -> None:
+    b = slow_leader(24, broker=1)
+    end, behind = 1000 + 600 * 23, 300 * 8
+    for k in range(24, 34):
+        end, behind = end + 600, max(0, behind - 600)
+        b.feed(poll(60 * k, [end - 30 - (behind if i % 3 == 1 else 0) for i in range(12)], [end] * 12, interval_s=60))
+    assert "partition-lagging" not in b.active()
+
+
+def test_l11_a_healthy_group_or_one_that_lags_everywhere_names_no_leader() -> None:
+    for seed in range(10):
+        assert slow_leader(60, broker=None, seed=seed).ever() == set()
+    b = Bench()
+    for k in range(30):
+        end = 1000 + 600 * k
+        b.feed(poll(60 * k, [end - 20 - 300 * max(0, k - 15)] * 12, [end] * 12, interval_s=60))
+    assert "partition-lagging" not in b.ever()
+
+
+def test_l11_partitions_of_one_leader_that_one_member_reads_name_no_leader() -> None:
+    members = tuple(member(f"m{j}", range(j, 12, 3)) for j in range(3))
+    b = slow_leader(30, broker=1, members=members)
+    assert "partition-lagging" not in b.ever()
+
+
+def test_l1_a_group_that_nears_its_objective_by_a_steady_slope_is_growing_whatever_is_usual() -> None:
+    """Of twelve partitions four fall behind: the mean stays small where the worst has reached the objective."""
+    b = slow_leader(30, broker=1, objective=120.0)
+    risk, grows = b.first("objective-at-risk"), b.first("lag-growing")
+    assert risk is not None
+    assert grows is not None
+    assert grows <= risk + 1
+    assert b.first("lag-growing") < (slow_leader(30, broker=1).first("lag-growing") or 99)  # type: ignore[operator]
+    assert b.symptom_gone("lag-growing") is None
+
+
+def test_l1_a_group_behind_a_hung_transaction_is_not_growing() -> None:
+    b = Bench(Stated(objective=120))
+    for k in range(40):
+        stable = 600 * min(k, 15)
+        b.feed(poll(60 * k, [stable] * 4, [600 * k] * 4, stable=[stable] * 4, interval_s=60))
+    assert "objective-breached" in b.active()
+    assert "lag-growing" not in b.ever()

@@ -35,6 +35,12 @@ def test_ten_times_the_planned_rate_and_a_flood_lose_no_alert_and_cost_nobody_el
         finally:
             load.done.set()
             load.join(60)
+        topic = f'{{topic="{kroute.settings.names.full("consumer-lag")}"}}'
+
+        def taken() -> float:
+            return sum(worker.metric(f"kroute_ingest_{n}_total").get(topic, 0) for n in ("records", "left_out"))
+
+        assert until(lambda: taken() >= load.sent + load.flooded, 60), taken()
         assert until(lambda: watch.now.lag_s < 5 and watch.now.ingest_lag_s < 5, 30), watch.moments[-3:]
         watch.done.set()
         watch.join(10)

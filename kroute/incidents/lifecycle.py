@@ -331,7 +331,7 @@ class Lifecycle:
         at_risk = any((e, IMPACT[1]) in self._board.active for e in inc.affected)
         if inc.phase == "settling":
             if not active:
-                del self.incidents[inc.id]  # I2
+                self._forget(inc)  # I2
                 return
             wait = timing.settle_ms * (2 if inc.cause == UNKNOWN else 1)
             if inc.confidence >= SURE and len({s: None for s in active if BY_KIND[s[1]].family != IMPACT_FAMILY}) >= SEVERAL:
@@ -365,10 +365,15 @@ class Lifecycle:
         lasted = (inc.recovering_since_ms or now_ms) - inc.started_ms
         return now_ms - inc.progress_ms > max(timing.stall_ms, min(lasted // 2, MAX_STALL_MS))
 
+    def _forget(self, inc: Incident) -> None:
+        """It never was an incident: its row goes too, or a restart would bring it back."""
+        del self.incidents[inc.id]
+        self._store.drop(inc.id)
+
     def _end_empty(self, inc: Incident, now_ms: int) -> None:
         """Nothing is left of it: another incident explains its symptoms now (I4)."""
         if inc.phase == "settling":
-            del self.incidents[inc.id]
+            self._forget(inc)
             return
         into = self.incidents.get(inc.superseded_by or "")
         inc.phase, inc.resolved_ms, inc.updated_ms, inc.moment = "superseded", now_ms, now_ms, "merged"

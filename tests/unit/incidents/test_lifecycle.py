@@ -82,6 +82,8 @@ def test_i2_what_vanishes_while_settling_was_never_an_incident(story: Story) -> 
     story.run(300)
     assert story.told == []
     assert story.life.incidents == {}
+    kept = [k for k, v in story.rows.changed.items() if k[1].startswith("prod|inc|") and v is not None]
+    assert kept == [], "a row that stays is an incident again after a restart"
 
 
 def test_i3_a_better_cause_revises_the_incident_and_its_id_stays() -> None:

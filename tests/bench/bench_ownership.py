@@ -26,8 +26,9 @@ sys.path.insert(0, str(ROOT))
 from kroute.admin.ownership import folder  # noqa: E402
 from kroute.admin.ownership.check import index  # noqa: E402
 from kroute.local.choose import choose  # noqa: E402
+from tests.kafka.feeder import Feeder  # noqa: E402
 from tests.kafka.stack import Stack, root_of  # noqa: E402
-from tests.kafka.test_kill import Feeder  # noqa: E402
+from tests.kafka.test_kill import GROUPS  # noqa: E402
 
 KINDS = ("topics", "groups", "services", "principals")
 PLATFORM = """
@@ -95,9 +96,7 @@ def visible(stack: Stack, own: Path, rounds: int) -> list[tuple[float, float]]:
     shows at once. Each round is an incident of its own.
     """
     out = []
-    feeder = Feeder(stack)
-    feeder.start()
-    try:
+    with Feeder(stack, GROUPS) as feeder:
         stack.wait_for_heartbeat(180)
         time.sleep(15)
         for _ in range(rounds):
@@ -113,9 +112,6 @@ def visible(stack: Stack, own: Path, rounds: int) -> list[tuple[float, float]]:
             (own / "g1.yaml").write_text(PLATFORM.replace("{owner: OWNER, freshness: 10m}", "{owner: , freshness: 10m}"))
             kroute(stack, "ownership", "apply", str(own), "--set", "g1", "--quiet", "--partial")
             time.sleep(3)
-    finally:
-        feeder.done.set()
-        feeder.join(10)
     return out
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,69 +14,30 @@ import orjson
 import pytest
 
 from kroute.local.choose import Chosen
+from tests.kafka.feeder import Feeder, worker_alone
 from tests.kafka.helpers import wait_for
 from tests.kafka.stack import CLUSTER, Stack, open_deliveries, root_of
 from tests.kafka.test_scenarios import row, team
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 GROUPS = ("g1", "g2", "g3")
-RATE = 1000
-
-
-class Feeder(threading.Thread):
-    """Writes what a collector would: a poll a second of three groups, each slow while it is told to be."""
-
-    def __init__(self, stack: Stack) -> None:
-        super().__init__(daemon=True)
-        self.stack = stack
-        self.slow: dict[str, bool] = dict.fromkeys(GROUPS, False)
-        self.done = threading.Event()
-        self.polls = 0
-
-    def wait_for_polls(self, more: int, timeout_s: float = 120) -> None:
-        """Wait until as many more polls are written: by then the groups' pace is known, or a change of it is seen."""
-        wanted = self.polls + more
-        wait_for(lambda: self.polls >= wanted, timeout_s, f"{more} more polls")
-
-    def run(self) -> None:
-        end = 0
-        committed = dict.fromkeys(GROUPS, 0)
-        while not self.done.is_set():
-            end += RATE
-            now = int(time.time() * 1000)
-            for g in GROUPS:
-                step = RATE // 20 if self.slow[g] else 8 * RATE
-                committed[g] = min(end, committed[g] + step)
-                self.stack.put(
-                    "consumer-lag", g,
-                    {"cluster": CLUSTER, "observed_at_ms": now, "interval_ms": 1000, "group": g, "state": "Stable",
-                     "members": [{"member_id": "m", "assignment": [["t", [0]]]}],
-                     "partitions": [{"topic": "t", "partition": 0, "committed": committed[g], "end": end, "start": 0}]},
-                )  # fmt: skip
-            self.polls += 1
-            self.done.wait(1.0)
 
 
 @pytest.fixture
 def stack(kafka: Chosen, tmp_path: Path) -> Iterator[Stack]:
     """A worker, and a feeder that stands in for the collector so that the test knows every signal."""
-    s = Stack(kafka.bootstrap, tmp_path, {})
-    try:
-        s.start([
-            *(team(t) for t in ("team-a", "team-platform")),
-            row("cluster", CLUSTER, owner="team-platform"),
-            *(row("group", g, service=f"s-{g}") for g in GROUPS),
-            *(row("service", f"s-{g}", owner="team-a", slo={"freshness_s": 600}, customer_function="people wait") for g in GROUPS),
-        ], collect=False)  # fmt: skip
+    rows = [
+        *(team(t) for t in ("team-a", "team-platform")),
+        row("cluster", CLUSTER, owner="team-platform"),
+        *(row("group", g, service=f"s-{g}") for g in GROUPS),
+        *(row("service", f"s-{g}", owner="team-a", slo={"freshness_s": 600}, customer_function="people wait") for g in GROUPS),
+    ]
+    with worker_alone(kafka, tmp_path, rows) as s:
         yield s
-    finally:
-        s.stop()
 
 
 def test_a_worker_killed_while_incidents_open_loses_nothing(stack: Stack, tmp_path: Path) -> None:
-    feeder = Feeder(stack)
-    feeder.start()
-    try:
+    with Feeder(stack, GROUPS) as feeder:
         stack.wait_for_heartbeat()
         feeder.wait_for_polls(15)
         # Killed as the first incident opens; started again on the same machine.
@@ -97,9 +57,6 @@ def test_a_worker_killed_while_incidents_open_loses_nothing(stack: Stack, tmp_pa
         feeder.slow.update(g1=False, g2=False)
         stack.expect("resolved", "slow-consumer", "group/g1")
         stack.expect("resolved", "slow-consumer", "group/g2")
-    finally:
-        feeder.done.set()
-        feeder.join(10)
     stack.stop()
     by_root = {root_of(alerts[0]): alerts for alerts in stack.incidents().values()}
     assert sorted(by_root) == ["group/g1", "group/g2"], "one incident each, none for the healthy group"
@@ -147,9 +104,7 @@ def kroute(stack: Stack, *args: str, **env: Any) -> None:
 
 
 def test_a_second_worker_takes_over_what_the_first_held(stack: Stack) -> None:
-    feeder = Feeder(stack)
-    feeder.start()
-    try:
+    with Feeder(stack, GROUPS) as feeder:
         stack.wait_for_heartbeat()
         stack.spawn_worker("second", "second")
         stack.wait_ready("second")
@@ -159,9 +114,6 @@ def test_a_second_worker_takes_over_what_the_first_held(stack: Stack) -> None:
         stack.kill("worker")
         feeder.slow["g3"] = False
         stack.expect("resolved", "slow-consumer", "group/g3")
-    finally:
-        feeder.done.set()
-        feeder.join(10)
     (alerts,) = stack.incidents(root="group/g3").values()
     assert open_deliveries(alerts) == {}
     wait_for(lambda: stack.processes["second"].poll() is None, 5, "the second worker to be alive")

@@ -2,75 +2,57 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kroute.local.choose import Chosen
+from tests.kafka.feeder import Feeder, worker_alone
 from tests.kafka.helpers import wait_for
 from tests.kafka.stack import CLUSTER, Stack, open_deliveries, root_of
 from tests.kafka.test_scenarios import row, team
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
-RATE = 1000
 LEADERS = {"g1": 2, "g2": 2, "g3": 1, "g4": 3}
 
 
-class Feeder(threading.Thread):
-    """A poll a second of four groups, and the scrape of broker 2 from the moment that it is heard."""
+class BrokerFeeder(Feeder):
+    """Four groups, each on a topic of its own, and the scrape of broker 2 from the moment that it is heard."""
 
-    def __init__(self, stack: Stack) -> None:
-        super().__init__(daemon=True)
-        self.stack = stack
-        self.slow: dict[str, bool] = dict.fromkeys(LEADERS, False)
-        self.local_ms: float | None = None
-        self.done = threading.Event()
+    local_ms: float | None = None
 
-    def run(self) -> None:
-        end = 0
-        committed = dict.fromkeys(LEADERS, 0)
-        while not self.done.is_set():
-            end += RATE
-            head = {"cluster": CLUSTER, "observed_at_ms": int(time.time() * 1000), "interval_ms": 1000}
-            for g, leader in LEADERS.items():
-                committed[g] = min(end, committed[g] + (RATE // 20 if self.slow[g] else 8 * RATE))
-                at = {"topic": f"t-{g}", "partition": 0, "committed": committed[g], "end": end, "start": 0, "leader": leader}
-                members = [{"member_id": "m", "assignment": [[f"t-{g}", [0]]]}]
-                lag = {"group": g, "state": "Stable", "members": members, "partitions": [at]}
-                self.stack.put("consumer-lag", g, head | lag)
-            if self.local_ms is not None:
-                samples = [
-                    {"signal": s, "value": self.local_ms, "labels": {"request": "Produce", "quantile": "0.99"}}
-                    for s in ("request_local_ms", "request_total_ms", "request_queue_ms")
-                ]
-                self.stack.put("broker-metrics", "2", head | {"source": {"kind": "broker", "id": "2"}, "samples": samples})
-            self.done.wait(1.0)
+    def partition(self, group: str) -> dict[str, Any]:
+        return {"topic": f"t-{group}", "partition": 0, "leader": LEADERS[group]}
+
+    def scrapes(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        if self.local_ms is None:
+            return
+        samples = [
+            {"signal": s, "value": self.local_ms, "labels": {"request": "Produce", "quantile": "0.99"}}
+            for s in ("request_local_ms", "request_total_ms", "request_queue_ms")
+        ]
+        yield "2", {"source": {"kind": "broker", "id": "2"}, "samples": samples}
 
 
 @pytest.fixture
 def stack(kafka: Chosen, tmp_path: Path) -> Iterator[Stack]:
     """A worker alone; what it hears is fed."""
-    s = Stack(kafka.bootstrap, tmp_path, {})
-    try:
-        s.start([
-            *(team(t) for t in ("team-a", "team-b", "team-platform")),
-            row("cluster", CLUSTER, owner="team-platform"),
-            *(row("group", g, service=f"s-{g}") for g in LEADERS),
-            row("service", "s-g1", owner="team-a", slo={"freshness_s": 600}, customer_function="people wait"),
-            row("service", "s-g2", owner="team-b", slo={"freshness_s": 600}, customer_function="people wait"),
-        ], collect=False)  # fmt: skip
+    rows = [
+        *(team(t) for t in ("team-a", "team-b", "team-platform")),
+        row("cluster", CLUSTER, owner="team-platform"),
+        *(row("group", g, service=f"s-{g}") for g in LEADERS),
+        row("service", "s-g1", owner="team-a", slo={"freshness_s": 600}, customer_function="people wait"),
+        row("service", "s-g2", owner="team-b", slo={"freshness_s": 600}, customer_function="people wait"),
+    ]
+    with worker_alone(kafka, tmp_path, rows) as s:
         yield s
-    finally:
-        s.stop()
 
 
 def test_a_merged_incident_closes_what_it_had_opened(stack: Stack) -> None:
-    feeder = Feeder(stack)
-    feeder.start()
-    try:
+    with BrokerFeeder(stack, LEADERS) as feeder:
         stack.wait_for_heartbeat()
         time.sleep(15)  # paces have to be learnt before anything is slow
         feeder.slow.update(g1=True, g2=True)
@@ -82,9 +64,6 @@ def test_a_merged_incident_closes_what_it_had_opened(stack: Stack) -> None:
         feeder.slow.update(g1=False, g2=False)
         feeder.local_ms = 2.0
         stack.expect("resolved", "broker-storage-pressure", "broker/2", 120)
-    finally:
-        feeder.done.set()
-        feeder.join(10)
     incidents = stack.incidents()
     assert len(incidents) == 2
     (gone,) = {a["incident"] for a in merged or ()}

@@ -19,9 +19,10 @@ from kroute.contracts.topics import Names
 from kroute.local.choose import Chosen
 from kroute.settings import Kafka, Settings
 from kroute.stream.topics import create_topics
+from tests.kafka.feeder import Feeder
 from tests.kafka.helpers import unique, wait_for
 from tests.kafka.stack import Stack, open_deliveries, root_of
-from tests.kafka.test_kill import GROUPS, Feeder
+from tests.kafka.test_kill import GROUPS
 
 pytestmark = pytest.mark.kafka
 FIRST = """
@@ -323,9 +324,7 @@ def test_owner_policy_silence_and_restart_change_while_alerts_flow_and_nothing_i
     first = desk.file("v1/policy.yaml", ROUTES % ("read-as-a-ticket", "ticket"))
     second = desk.file("v2/policy.yaml", ROUTES % ("read-as-a-page", "page"))
     desk.run(policy.command, "apply", first, *WHY, "--version", "v1")
-    feeder = Feeder(stack)
-    feeder.start()
-    try:
+    with Feeder(stack, GROUPS) as feeder:
         stack.wait_for_heartbeat()
         time.sleep(15)
         feeder.slow["g1"] = True
@@ -372,9 +371,6 @@ def test_owner_policy_silence_and_restart_change_while_alerts_flow_and_nothing_i
         feeder.slow.update(g1=False, g2=False)
         watch.until("g1", "resolved", lambda a: a["status"] == "resolved", 90)
         watch.until("g2", "resolved", lambda a: a["status"] == "resolved", 90)
-    finally:
-        feeder.done.set()
-        feeder.join(10)
     stack.stop()
     assert set(GROUPS) >= {root_of(alerts[0]).removeprefix("group/") for alerts in stack.incidents().values()}
     assert sorted(root_of(alerts[0]) for alerts in stack.incidents().values()) == ["group/g1", "group/g2"]

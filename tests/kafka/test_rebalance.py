@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +11,10 @@ import pytest
 
 from kroute.local.choose import Chosen
 from kroute.stream.placement import first_choice
+from tests.kafka.feeder import Feeder, worker_alone
 from tests.kafka.helpers import wait_for
 from tests.kafka.stack import CLUSTER, Stack, open_deliveries, root_of
-from tests.kafka.test_kill import RATE, first_of_each, kroute
+from tests.kafka.test_kill import first_of_each, kroute
 from tests.kafka.test_scenarios import row, team
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -25,55 +24,20 @@ CLUSTERS = (CLUSTER, OTHER)
 GROUPS = ("g1", "g2")
 
 
-class Feeder(threading.Thread):
-    """A poll a second of two groups in each of two clusters; each is slow while it is told to be."""
-
-    def __init__(self, stack: Stack) -> None:
-        super().__init__(daemon=True)
-        self.stack = stack
-        self.slow: dict[str, bool] = dict.fromkeys(GROUPS, False)
-        self.done = threading.Event()
-        self.polls = 0
-
-    def wait_for_polls(self, more: int, timeout_s: float = 180) -> None:
-        """Wait until as many more polls are written."""
-        wanted = self.polls + more
-        wait_for(lambda: self.polls >= wanted, timeout_s, f"{more} more polls")
-
-    def run(self) -> None:
-        end, committed = 0, {(c, g): 0 for c in CLUSTERS for g in GROUPS}
-        while not self.done.is_set():
-            end += RATE
-            now = int(time.time() * 1000)
-            for (cluster, g), before in committed.items():
-                step = RATE // 20 if self.slow[g] else 8 * RATE
-                at = committed[(cluster, g)] = min(end, before + step)
-                value = {
-                    "cluster": cluster, "observed_at_ms": now, "interval_ms": 1000, "group": g, "state": "Stable",
-                    "members": [{"member_id": "m", "assignment": [["t", [0]]]}],
-                    "partitions": [{"topic": "t", "partition": 0, "committed": at, "end": end, "start": 0}],
-                }  # fmt: skip
-                self.stack.put("consumer-lag", f"{cluster}/{g}", value)
-            self.polls += 1
-            self.done.wait(1.0)
-
-
 @pytest.fixture
 def stack(kafka: Chosen, tmp_path: Path) -> Iterator[Stack]:
-    s = Stack(kafka.bootstrap, tmp_path, {})
-    try:
-        s.start([
-            *(team(t) for t in ("team-a", "team-platform")),
-            *({**row("cluster", c, owner="team-platform"), "cluster": c} for c in CLUSTERS),
-            *({**row("group", g, service=f"s-{g}"), "cluster": c} for c in CLUSTERS for g in GROUPS),
-            *(
-                {**row("service", f"s-{g}", owner="team-a", slo={"freshness_s": 600}, customer_function="people wait"), "cluster": c}
-                for c in CLUSTERS for g in GROUPS
-            ),
-        ], collect=False)  # fmt: skip
+    slo = {"freshness_s": 600}
+    rows = [
+        *(team(t) for t in ("team-a", "team-platform")),
+        *(row("cluster", c, c, owner="team-platform") for c in CLUSTERS),
+        *(row("group", g, c, service=f"s-{g}") for c in CLUSTERS for g in GROUPS),
+        *(
+            row("service", f"s-{g}", c, owner="team-a", slo=slo, customer_function="people wait")
+            for c in CLUSTERS for g in GROUPS
+        ),
+    ]  # fmt: skip
+    with worker_alone(kafka, tmp_path, rows) as s:
         yield s
-    finally:
-        s.stop()
 
 
 def leaves(stack: Stack, name: str) -> None:
@@ -92,9 +56,7 @@ def told_in_both(stack: Stack, kind: str, group: str) -> None:
 
 
 def test_workers_that_come_and_go_say_what_one_alone_would_have_said(stack: Stack, tmp_path: Path) -> None:
-    feeder = Feeder(stack)
-    feeder.start()
-    try:
+    with Feeder(stack, GROUPS, CLUSTERS, patience_s=180) as feeder:
         stack.wait_for_heartbeat()
         feeder.wait_for_polls(15)
         feeder.slow["g1"] = True
@@ -113,9 +75,6 @@ def test_workers_that_come_and_go_say_what_one_alone_would_have_said(stack: Stac
         leaves(stack, "second")
         for g in GROUPS:
             told_in_both(stack, "resolved", g)
-    finally:
-        feeder.done.set()
-        feeder.join(10)
     stack.stop()
     found = stack.incidents()
     assert sorted((a[0]["cluster"], root_of(a[0])) for a in found.values()) == sorted(

@@ -7,11 +7,11 @@ it finds is told with confidence, rivals and what was ruled out (``suspects``).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import fsum
 
 from kroute.diagnosis.candidate import Candidate, Key
-from kroute.diagnosis.evidence import Evidence, Unit
+from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.load import Catalogue
 from kroute.diagnosis.model import UNKNOWN, Hypothesis, Rejected, Rival
 from kroute.diagnosis.paths import Walker
@@ -38,11 +38,12 @@ def diagnose(catalogue: Catalogue, estate: Estate, evidence: Evidence) -> list[H
     suspects = Suspects(catalogue, estate, evidence, walker)
     candidates = list(suspects.weighed.values())
     strain(candidates, evidence, walker)
-    groups = together(candidates, evidence.units)
+    earning = [c for c in candidates if earns(c, evidence.units)]
+    groups = together(earning)
+    one_of_many = {c.key: None for group in groups for c in group}
+    named = _worthy(c for c in earning if c.key not in one_of_many)
     for group in groups:
         weigh_down(group)
-    one_of_many = {c.key: None for group in groups for c in group}
-    named = _worthy([c for c in candidates if c.key not in one_of_many], evidence.units)
     untold = [*suspects.untold(named), *(((), _loose(group, named)) for group in groups)]
     searches: list[Search] = []
     for units, of_named, missing in _components(candidates, untold, len(evidence.units)):
@@ -66,16 +67,15 @@ def _asked(searches: Iterable[Search]) -> dict[Key, None]:
     return {key: None for _, key in sorted(chosen)[:MAX_REASONED]}
 
 
-def _worthy(candidates: Iterable[Candidate], units: Sequence[Unit]) -> dict[int, None]:
+def _worthy(earning: Iterable[Candidate]) -> dict[int, None]:
     """Units that a named cause explains well enough to be bought for what it covers.
 
     ``unknown`` explains what nothing else does: a single one that is common to many units would otherwise be cheaper
     than the several causes that they really have.
     """
     out: dict[int, None] = {}
-    for c in candidates:
-        if earns(c, units):
-            out.update(dict.fromkeys(c.cover))
+    for c in earning:
+        out.update(dict.fromkeys(c.cover))
     return out
 
 

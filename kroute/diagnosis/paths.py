@@ -11,8 +11,8 @@ from kroute.signals.estate import RELATIONS, Estate
 
 SELF = "self"
 SOURCE = "source"
-INVERSES = RELATIONS | {v: k for k, v in RELATIONS.items()}
-_WORDS = frozenset(INVERSES) | {SOURCE}
+_INVERSES = RELATIONS | {v: k for k, v in RELATIONS.items()}
+_WORDS = frozenset(_INVERSES) | {SOURCE}
 _SOURCED = {
     "broker": "broker-metrics/broker/",
     "connect-worker": "broker-metrics/connect-worker/",
@@ -77,7 +77,7 @@ class Walker:
             elif steps[0] == SOURCE:
                 found = sorted({o: None for e in ends for o in _sourced(e) if o.kind == kind})
             else:
-                found = sorted({o: None for e in ends for o in self._last(e, INVERSES[steps[0]], kind)})
+                found = sorted({o: None for e in ends for o in self._last(e, _INVERSES[steps[0]], kind)})
             self._backs[(end, steps, kind)] = found
         return found
 
@@ -111,7 +111,7 @@ class Walker:
     def _back(self, e: Entity, relation: str) -> list[Entity]:
         if relation == SOURCE:
             return _sourced(e)
-        return self._step(e, INVERSES[relation])
+        return self._step(e, _INVERSES[relation])
 
 
 def _sourced(source: Entity) -> list[Entity]:

@@ -35,6 +35,7 @@ OWN = frozenset({"storage"})
 """Of these, what is inside one part: who waits for it does not get it too."""
 MOST_COUNTED = 200
 """Of more at the end of a path the share in the whole cluster is taken."""
+Steps = tuple[str, ...]
 NAMES_ITSELF = frozenset({"partition-stuck"})
 """Of a family that is passed on, yet itself no matter of load: one record that cannot be read."""
 
@@ -66,12 +67,9 @@ def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) 
                 if key not in shares:
                     shares[key] = _share(c.root, steps, e.kind, kind, evidence, walker)
                 p *= shares[key]
-                u = shown.units[FAMILY[kind]]
+                u = shown.units[family]
                 c.cover[u] = max(p, c.cover.get(u, 0.0))
                 c.explained.append((e, kind))
-
-
-Steps = tuple[str, ...]
 
 
 def _share(root: Entity, steps: Steps, kind: str, symptom: str, evidence: Evidence, walker: Walker) -> float:

@@ -7,26 +7,24 @@ D12 where the onsets of ``alone`` causes at ``MANY`` roots of a cluster lie with
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import Candidate
-from kroute.diagnosis.evidence import Unit
-from kroute.diagnosis.strain import earns
 
 MANY = 3
 TOGETHER_MS = 150_000
 """Two polls and a half of a minute each: onsets are known to a poll on either side."""
 
 
-def together(candidates: Iterable[Candidate], units: Sequence[Unit]) -> list[list[Candidate]]:
-    """The candidates of each trouble that looks like one, at roots that began within ``TOGETHER_MS`` of its first."""
+def together(earning: Iterable[Candidate]) -> list[list[Candidate]]:
+    """Of the candidates that earn their keep, those of each trouble that looks like one: at roots that began within
+    ``TOGETHER_MS`` of its first."""
     began: dict[Entity, int] = {}
     mine: dict[Entity, list[Candidate]] = {}
     shared: dict[int, None] = {}
-    for c in candidates:
-        if not earns(c, units):
-            continue
+    for c in earning:
         if c.compiled.cause.alone:
             mine.setdefault(c.root, []).append(c)
             began[c.root] = min(c.onset, began.get(c.root, c.onset))
@@ -40,10 +38,12 @@ def together(candidates: Iterable[Candidate], units: Sequence[Unit]) -> list[lis
     for roots in clusters.values():
         i = 0
         while i < len(roots):
-            n = sum(1 for e in roots[i:] if began[e] <= began[roots[i]] + TOGETHER_MS)
-            if n >= MANY:
-                out.append([c for e in roots[i : i + n] for c in mine[e]])
-            i += n if n >= MANY else 1
+            end = bisect_right(roots, began[roots[i]] + TOGETHER_MS, key=began.__getitem__)
+            if end - i < MANY:
+                i += 1
+                continue
+            out.append([c for e in roots[i:end] for c in mine[e]])
+            i = end
     return out
 
 

@@ -11,7 +11,7 @@ from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import Candidate
 from kroute.diagnosis.evidence import Unit
 from kroute.diagnosis.load import Compiled
-from kroute.diagnosis.paths import INVERSES, Walker
+from kroute.diagnosis.paths import Walker
 
 P = 0.3
 COMMON: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -60,18 +60,13 @@ def common(entities: list[Entity], walker: Walker) -> Entity:
     shared = [
         o
         for o, steps in first.items()
-        if o in entities or (per_kind[o.kind] == 1 and len(entities) >= TELLING * _alike(o, steps, entities[0], walker))
+        if o in entities or (per_kind[o.kind] == 1 and len(entities) >= TELLING * len(walker.back(o, steps, entities[0].kind)))
     ]
     if shared:
         order = ("group", "connector", "topic", "system", "connect-worker", "broker", "rack")
         return min(shared, key=lambda e: (order.index(e.kind) if e.kind in order else 99, e))
     cluster = min(e.cluster for e in entities)
     return Entity("cluster", cluster, cluster)
-
-
-def _alike(o: Entity, steps: tuple[str, ...], e: Entity, walker: Walker) -> int:
-    """How many entities of the kind of ``e`` hang on ``o`` as ``e`` does."""
-    return len(walker.walk(o, tuple(INVERSES[s] for s in reversed(steps)), e.kind)) if steps else 0
 
 
 def _near(e: Entity, walker: Walker) -> dict[Entity, tuple[str, ...]]:

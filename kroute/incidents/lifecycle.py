@@ -89,6 +89,7 @@ class Lifecycle:
         walker = Walker(self._estate)
         accounts = [self._accounts(h, walker) for h in hypotheses]
         hypotheses = self._with_orphans(now_ms, hypotheses, accounts, walker)
+        accounts += [{} for _ in hypotheses[len(accounts) :]]
         live = self.live()
         matches = match(hypotheses, live, accounts)
         self._older_first(hypotheses, matches.of, live)
@@ -101,7 +102,7 @@ class Lifecycle:
             self._take_evidence(inc, h, now_ms)
             for s in h.explains:
                 explained_by.setdefault(s, inc.id)
-            for e in accounts[n] if n < len(accounts) and h.cause != UNKNOWN else ():
+            for e in accounts[n] if h.cause != UNKNOWN else ():
                 explained_by.setdefault((e, IMPACT[0]), inc.id)
         for inc in self.live().values():
             self._settle_evidence(inc, explained_by, now_ms)

@@ -32,7 +32,7 @@ def weight(kind: str) -> float:
     return 0.1 if row.family == IMPACT_FAMILY else -math.log(row.leak)
 
 
-def match(hypotheses: list[Hypothesis], live: Mapping[str, Incident], accounts: Sequence[Mapping[Entity, None]] = ()) -> Matches:
+def match(hypotheses: list[Hypothesis], live: Mapping[str, Incident], accounts: Sequence[Mapping[Entity, None]]) -> Matches:
     """Match greedily; deterministic. ``accounts``: by hypothesis, whose breached objectives it accounts for."""
     holders: dict[tuple[Entity, str], list[str]] = {}
     same_as: dict[tuple[str, Entity], list[str]] = {}
@@ -57,7 +57,7 @@ def match(hypotheses: list[Hypothesis], live: Mapping[str, Incident], accounts: 
                 pairs.append((0 if same else 1, -overlap, inc.started_ms, i, n))
         shared[n] = sorted(weights, key=lambda i: (-fsum(weights[i]), i))
         pairs.extend((0, 0.0, live[i].started_ms, i, n) for i in same_as.get((h.cause, h.root), ()) if i not in weights)
-        mine = accounts[n] if n < len(accounts) else {}
+        mine = accounts[n]
         pairs.extend((2, 0.0, live[i].started_ms, i, n) for i, es in suffers.items() if all(e in mine for e in es))
     of: dict[int, str] = {}
     taken: dict[str, None] = {}

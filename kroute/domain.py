@@ -195,7 +195,7 @@ class Domain:
         """What objectives that are breached or at risk hang on: those who feel it, then the incidents' evidence."""
         felt: dict[Entity, None] = {}
         for kind in AT_STAKE:
-            felt.update(dict.fromkeys(e for e, k in sorted(self.board.active) if k == kind))
+            felt.update(dict.fromkeys(sorted(e for e, k in self.board.active if k == kind)))
         if not felt:
             return []
         out = dict(felt)

@@ -146,6 +146,11 @@ def principal_of(labels: dict[str, str] | None) -> str | None:
     return labels.get("principal") or labels.get("user") or labels.get("client_id") or None
 
 
+def _by_user(s: Sample) -> bool:
+    """True where a sample is told per user rather than per client id."""
+    return s.labels is not None and ("principal" in s.labels or "user" in s.labels)
+
+
 def quantile(labels: dict[str, str] | None) -> float | None:
     """``0.99``, ``p99``, ``99th`` or ``99`` as 0.99; None where there is none."""
     text = (labels or {}).get("quantile") or (labels or {}).get("percentile")
@@ -261,12 +266,12 @@ def _link(m: BrokerMetrics, into: dict[str, float]) -> None:
 
 def _principals(m: BrokerMetrics, out: Values, totals: dict[str, float]) -> None:
     found: dict[str, dict[str, float]] = {}
-    by_user = {s.signal for s in m.samples if s.labels and ("user" in s.labels or "principal" in s.labels)}
+    by_user = {s.signal for s in m.samples if _by_user(s)}
     for s in _best_per_principal(m.samples):
         name = principal_of(s.labels)
         if name is None:
             continue
-        if s.signal in SHARED and s.signal in by_user and "user" not in s.labels and "principal" not in s.labels:  # type: ignore[operator]
+        if s.signal in SHARED and s.signal in by_user and not _by_user(s):
             continue  # told per user too: the same traffic once more
         feature, add = PRINCIPAL[s.signal]
         value = s.value
@@ -319,8 +324,7 @@ def _topics(m: BrokerMetrics, out: Values, totals: dict[str, float], names: Name
         if topic := labels.get("topic"):
             into = found.setdefault(topic, {})
         elif s.signal != "messages_in_rate" and (name := principal_of(labels)):
-            by_user = "principal" in labels or "user" in labels
-            into = others[0 if by_user else 1].setdefault(name, {})
+            into = others[0 if _by_user(s) else 1].setdefault(name, {})
         else:
             continue
         _put(into, _RETRIES[s.signal], s.value, add=True)

@@ -59,12 +59,11 @@ class EntityView:
         found: list[Base] = []
         for ring in self._with(name):
             if name.startswith("total:"):
-                told = (b.get(f"principal:{name[6:]}") for e, b in sorted(ring.base.items()) if e.kind == "source")
-                base = next((b for b in told if b is not None), Base())
+                base = _of_source(ring, f"principal:{name[6:]}") or Base()
             else:
                 base = ring.base.get(self.entity, {}).get(name, Base())
-            if not base.enough and self.entity.kind in LABELLED and not name.startswith("total:"):
-                base = self._usually_absent(ring, name, base)
+                if not base.enough and self.entity.kind in LABELLED:
+                    base = self._usually_absent(ring, name, base)
             if hourly:
                 own = ring.hours.get(hour_of_week(ring.at_ms), {}).get(self.entity, {}).get(name, Base())
                 base = own if own.enough else base
@@ -81,9 +80,7 @@ class EntityView:
         """Of a signal that was long told of others and never of this one the usual is zero."""
         if own.n and own.n >= sum(1 for p in ring.polls if name in p.values.get(self.entity, {})):
             return own  # it was told before, and then not: it comes in bursts
-        told = next(
-            (b for e, bases in ring.base.items() if e.kind == "source" for b in (bases.get(f"{self.entity.kind}:{name}"),)), None
-        )
+        told = _of_source(ring, f"{self.entity.kind}:{name}")
         return Base(told.n, 0.0, 0.0) if told is not None else own
 
     def peers(self, name: str) -> list[float]:
@@ -140,6 +137,11 @@ class EntityView:
             name = "produce_requests" if name == "produce_errors" and self.symptom("produce-retries") is not None else name
             return 0.0 if f"{self.entity.kind}:{name}" in poll.totals else None
         return value
+
+
+def _of_source(ring: Ring, name: str) -> Base | None:
+    """What is usual of a total over all that the ring's one source speaks of."""
+    return next((bases.get(name) for e, bases in ring.base.items() if e.kind == "source"), None)
 
 
 def symptom_of(kind: str, entity: Entity, finding: Finding, at_ms: int, src: Src) -> Symptom:

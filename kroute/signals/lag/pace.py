@@ -87,7 +87,7 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     holds = (v.far or v.work[-1] > 0.9 * max(v.work)) and slope > -0.02 * v.rate
 
     def l1() -> Found:
-        begun = _onset(v)
+        begun = v.before_rise(v.work)
         seconds = max(v.step_s, (v.t - begun) / 1000.0)
         why = f"lag grew {number(max(slope, 0.0))}/s for {span(seconds)}, {number(v.work[-1])} records behind"
         return Found(begun, float(v.work[-1]), why, skew.detail(skew.growing_topics))
@@ -101,19 +101,9 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     def l2() -> Found:
         s = max(v.seconds(gaps), 0.001)
         why = f"commits {number(read / s)}/s against {number(made / s)}/s produced, {number(v.work[-1])} records behind"
-        return Found(_onset(v), read / s, why, skew.detail([]))
+        return Found(v.before_rise(v.work), read / s, why, skew.detail([]))
 
     out.say("commits-slow", slow, slow_still, l2)
-
-
-def _onset(v: View) -> int:
-    """The newest poll before lag began to rise: within a tenth of the rise above the lowest of the window.
-
-    The lowest itself may lie far back, for the lag of a healthy group is noise.
-    """
-    low = min(v.work)
-    level = low + (v.work[-1] - low) // 10
-    return next(p.t for p, w in zip(reversed(v.polls), reversed(v.work), strict=True) if w <= level)
 
 
 def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:

@@ -263,9 +263,9 @@ def _slow(
 
     def l11_led() -> Found:
         cols = [int(i) for i in np.flatnonzero(theirs)]
-        records = number(float(v.lag[-1, cols].sum()))
-        held = float(v.lag[-1, cols].sum()) / max(v.work[-1], 1)
-        why = f"{held:.0%} of the lag is in the {len(cols)} partitions led by broker {broker}: {records} records behind"
+        records = float(v.lag[-1, cols].sum())
+        held = records / max(v.work[-1], 1)
+        why = f"{held:.0%} of the lag is in the {len(cols)} partitions led by broker {broker}: {number(records)} records behind"
         return Found(_rise(v, theirs, v.t), held, why, s.where(cols) | {"leader": broker})
 
     out.say("partition-lagging", fires, True, l11_led)
@@ -314,7 +314,4 @@ def _led(s: Skew, v: View, low: Ints, mine: Ints | None) -> tuple[int, Bools, bo
 def _rise(v: View, bad: Bools, frozen_since: int) -> int:
     if not bad.any():
         return v.t
-    sums: list[int] = v.lag[:, bad].sum(axis=1).tolist()
-    level = min(sums) + (sums[-1] - min(sums)) // 10  # the lowest itself may lie far back: the lag of the healthy is noise
-    at = max(i for i, w in enumerate(sums) if w <= level)
-    return min(v.polls[at].t, frozen_since)
+    return min(v.before_rise(v.lag[:, bad].sum(axis=1).tolist()), frozen_since)

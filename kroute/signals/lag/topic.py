@@ -124,10 +124,8 @@ class TopicWindow:
         ``left``: its producers go to another cluster, so silence means nothing."""
         h, hist = self.head, self.history
         out = Verdict(h.active)
-        first = 0 if hist.holes else max(0, hist.n - DENSE)  # no rule looks further back
-        e = hist.rows(first, hist.n)
-        if hist.holes:
-            e = np.maximum.accumulate(np.maximum(e, UNKNOWN), axis=0)
+        first = 0 if hist.holes else max(0, hist.n - DENSE)  # no rule looks further back before it would fire
+        e = self._ends(first)
         h.first_ms = min(h.first_ms or t, hist.t[0])
         b = max(0, hist.n - 7)
         both = (e[b - first] >= 0) & (e[-1] >= 0) if hist.holes else None
@@ -153,6 +151,11 @@ class TopicWindow:
         h.active = out.active
         self._fold(e)
         return out
+
+    def _ends(self, first: int) -> npt.NDArray[Any]:
+        """Log ends from this point on; one that is not known at a point is as it was before."""
+        e = self.history.rows(first, self.history.n)
+        return np.maximum.accumulate(np.maximum(e, UNKNOWN), axis=0) if self.history.holes else e
 
     def _moves(self, t: int, e: npt.NDArray[Any]) -> None:
         """When did the present ends first show? Found in the dense part of the history, so a late poll counts too."""
@@ -189,10 +192,7 @@ class TopicWindow:
 
     def _steps(self) -> list[tuple[float, float]]:
         """(seconds, records) from point to point, up to the one at which the present log ends first showed."""
-        hist = self.history
-        e = hist.rows(0, hist.n)
-        if hist.holes:
-            e = np.maximum.accumulate(np.maximum(e, UNKNOWN), axis=0)
+        hist, e = self.history, self._ends(0)
         last = next(i for i in range(hist.n - 1, -1, -1) if hist.t[i] <= self.head.moved_ms or i == 0)
         came = e[1 : last + 1] - e[:last]
         if hist.holes:

@@ -95,10 +95,10 @@ class UnreadTopics:
             s.records[name] = s.records.get(name, 0) + (max(1, round(came)) if came >= LEAST else 0)
             if self._offer(e, t, s.interval_ms):
                 out.append((e, s.interval_ms, self._judge(e, t, judge)))
-        self._rows.put(store.TABLE, rowkeys.join("v", c, m.source.id) + "|s", msgspec.msgpack.encode(s))
+        self._rows.put(store.TABLE, _row(c, m.source.id), msgspec.msgpack.encode(s))
         for gone in [k for k, x in sources.items() if x.at_ms + FORGET_MS < t]:
             del sources[gone]
-            self._rows.drop(store.TABLE, rowkeys.join("v", c, gone) + "|s")
+            self._rows.drop(store.TABLE, _row(c, gone))
         return out
 
     def _offer(self, e: Entity, t: int, interval_ms: int) -> bool:
@@ -124,7 +124,7 @@ class UnreadTopics:
         store.drop_topic(self._rows, e, w, "u")
         for source, x in sorted(self._scraped.get(e.cluster, {}).items()):
             if x.records.pop(e.name, None) is not None:
-                self._rows.put(store.TABLE, rowkeys.join("v", e.cluster, source) + "|s", msgspec.msgpack.encode(x))
+                self._rows.put(store.TABLE, _row(e.cluster, source), msgspec.msgpack.encode(x))
 
     def load(self, kind: str, cluster: str, name: str, values: dict[str, bytes]) -> None:
         """Rows of one topic (``u``) or of one broker (``v``) at recovery."""
@@ -133,6 +133,10 @@ class UnreadTopics:
         else:
             self.windows[Entity("topic", cluster, name)] = w = TopicWindow()
             store.load_topic(w, values)
+
+
+def _row(cluster: str, broker: str) -> str:
+    return rowkeys.join("v", cluster, broker) + "|s"
 
 
 def _rates(m: BrokerMetrics) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -99,6 +100,13 @@ class View:
     def step_s(self) -> float:
         """Seconds between polls."""
         return self.step_ms / 1000.0
+
+    def before_rise(self, lags: Sequence[int]) -> int:
+        """Time of the newest poll before this lag (one number a poll) began to rise: within a tenth of the rise above the
+        lowest of the window. The lowest itself may lie far back, for the lag of the healthy is noise."""
+        low = min(lags)
+        level = low + (lags[-1] - low) // 10
+        return next(p.t for p, w in zip(reversed(self.polls), reversed(lags), strict=True) if w <= level)
 
     def seconds(self, polls: int) -> float:
         """Time that the newest ``polls`` gaps span."""

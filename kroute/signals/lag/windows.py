@@ -366,9 +366,6 @@ class LagWindows(LagMeasures):
                 heapq.heappush(self._due, (0, "group", e))
                 for t in g.pending:
                     heapq.heappush(self._due, (t + PARTS_MS, "parts", e))
-        for e, g in self._groups.items():
-            if g.ring.polls:
-                self._board.refresh(LAG, e, g.ring.polls[-1].t)
         for e, w in self._topics.items():
             self._board.refresh(LAG, e, w.history.t[-1])
             if e not in self._readers:

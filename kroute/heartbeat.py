@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 import orjson
 
-from kroute.contracts.alerts import Alert, Heartbeat
+from kroute.contracts.alerts import HEARTBEAT, Alert, Heartbeat
 from kroute.routing.times import rfc3339
 
 
@@ -16,6 +16,7 @@ def heartbeats(clusters: Iterable[str], beat: int, now_ms: int) -> list[Alert]:
     at = rfc3339(now_ms)
     out = []
     for cluster in clusters:
+        key = HEARTBEAT + cluster
         value = Heartbeat(id=f"heartbeat-{cluster}-{beat}", type="heartbeat", status="firing", cluster=cluster, updated_at=at)
         headers = (
             ("ce_specversion", b"1.0"),
@@ -23,9 +24,9 @@ def heartbeats(clusters: Iterable[str], beat: int, now_ms: int) -> list[Alert]:
             ("ce_source", f"/kroute/{cluster}".encode()),
             ("ce_type", b"io.kroute.incident.heartbeat"),
             ("ce_time", at.encode()),
-            ("ce_subject", f"heartbeat/{cluster}".encode()),
+            ("ce_subject", key.encode()),
             ("content-type", b"application/json"),
         )
-        alert = Alert(f"heartbeat/{cluster}", orjson.dumps(msgspec.to_builtins(value)), headers, now_ms)
+        alert = Alert(key, orjson.dumps(msgspec.to_builtins(value)), headers, now_ms)
         out.append(alert)
     return out

@@ -15,7 +15,7 @@ import msgspec
 import orjson
 from msgspec import Struct
 
-from kroute.contracts.alerts import Alert
+from kroute.contracts.alerts import HEARTBEAT, Alert
 from kroute.contracts.facts import Envelope
 from kroute.engine import Engine, PartitionState
 from kroute.errors import BadFile, BadMessage, StateError
@@ -161,7 +161,7 @@ def _inputs(records: list[Record], engine: Engine, settings: Settings, until_ms:
     state = engine.new_state(0)
     for offset, envelope in enumerate(_intake(records, Forwarder(settings), out, until_ms)):
         out.alerts += state.step(offset, _ENVELOPE.decode(envelope)).alerts
-    out.alerts = [a for a in out.alerts if not a.key.startswith("heartbeat/")]  # nobody watches a replay
+    out.alerts = [a for a in out.alerts if not a.key.startswith(HEARTBEAT)]  # nobody watches a replay
     return out
 
 

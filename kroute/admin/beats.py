@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 from confluent_kafka import TopicPartition
 
-from kroute.contracts.alerts import Heartbeat
+from kroute.contracts.alerts import HEARTBEAT, Heartbeat
 from kroute.errors import StateError
 from kroute.settings import Settings
 from kroute.stream import admin
@@ -66,7 +66,7 @@ def read(settings: Settings, now_ms: int) -> Iterator[bytes]:
         starts = {t.partition: t.offset for t in reader.offsets_for_times(asked, timeout=admin.TIMEOUT_S)}
         late = [s._replace(start=s.end if starts[s.partition] < 0 else max(s.start, starts[s.partition])) for s in spans]
         for m in admin.records(reader, late):
-            if (m.key() or b"").startswith(b"heartbeat/") and m.value() is not None:
+            if (m.key() or b"").startswith(HEARTBEAT.encode()) and m.value() is not None:
                 yield m.value() or b""
 
 

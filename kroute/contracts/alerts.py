@@ -196,6 +196,10 @@ class RoutedAlert(Struct, frozen=True, kw_only=True):
     """Remedies that were reported on this incident."""
 
 
+HEARTBEAT = "heartbeat/"
+"""Keys of ``routed-alerts`` that begin so are heartbeats; the cluster follows."""
+
+
 class Heartbeat(Struct, frozen=True, kw_only=True):
     """The dead-man's switch: key ``heartbeat/<cluster>``."""
 

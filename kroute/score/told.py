@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from kroute.contracts.alerts import Alert, RoutedAlert
+from kroute.contracts.alerts import HEARTBEAT, Alert, RoutedAlert
 from kroute.contracts.common import Entity, EntityRef
 
 ROLES = ("impact", "diagnosis", "action")
@@ -94,7 +94,7 @@ def incidents(alerts: Iterable[Alert]) -> list[Incident]:
     by_id: dict[str, list[Revision]] = {}
     opened: dict[str, dict[str, str]] = {}
     for a in alerts:
-        if a.key.startswith("heartbeat/"):
+        if a.key.startswith(HEARTBEAT):
             continue
         alert = _DECODER.decode(a.value)
         pages = opened.setdefault(alert.incident, {})

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from kroute.contracts.common import Entity
 from kroute.contracts.facts import Flood
-from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus, ConsumerLag
+from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus, ConsumerLag, Source
 from kroute.signals.model import DEFAULT_INTERVAL_MS
 from kroute.signals.telemetry import Polled, source_name
 
@@ -64,15 +64,22 @@ def poll_of(m: Polled) -> Poll:
     """The poll a message is (a part of)."""
     source = source_name(m)
     if isinstance(m, ConsumerLag):
-        entity = Entity("group", m.cluster, m.group)
+        kind, name = "group", m.group
     elif isinstance(m, ConnectorStatus):
-        entity = Entity("connector", m.cluster, f"{m.connect}/{m.connector}")
+        kind, name = "connector", f"{m.connect}/{m.connector}"
     elif isinstance(m, BrokerMetrics):
-        name = f"{m.source.connect}/{m.source.id}" if m.source.connect else m.source.id
-        entity = Entity(m.source.kind, m.cluster, name)
+        kind, name = m.source.kind, _scraped(m.source)
     else:
-        entity = Entity("source", m.cluster, source)
-    return Poll(m.cluster, source, entity, m.observed_at_ms, m.interval_ms or 0, m.part)
+        kind, name = "source", source
+    return _poll(m, source, kind, name)
+
+
+def _poll(m: Polled | _Peek, source: str, kind: str, name: str) -> Poll:
+    return Poll(m.cluster, source, Entity(kind, m.cluster, name), m.observed_at_ms, m.interval_ms or 0, m.part)
+
+
+def _scraped(source: Source | _PeekSource) -> str:
+    return f"{source.connect}/{source.id}" if source.connect else source.id
 
 
 class _PeekSource(Struct):
@@ -104,15 +111,13 @@ def peek(short: str, value: bytes) -> Poll | None:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
     if short == "consumer-lag" and m.group is not None:
-        name, entity = short, Entity("group", m.cluster, m.group)
-    elif short == "connector-status" and m.connect is not None and m.connector is not None:
-        name, entity = f"{short}/{m.connect}", Entity("connector", m.cluster, f"{m.connect}/{m.connector}")
-    elif short == "broker-metrics" and m.source is not None:
-        of = f"{m.source.connect}/{m.source.id}" if m.source.connect else m.source.id
-        name, entity = f"{short}/{m.source.kind}/{of}", Entity(m.source.kind, m.cluster, of)
-    else:
-        return None
-    return Poll(m.cluster, name, entity, m.observed_at_ms, m.interval_ms or 0, m.part)
+        return _poll(m, short, "group", m.group)
+    if short == "connector-status" and m.connect is not None and m.connector is not None:
+        return _poll(m, f"{short}/{m.connect}", "connector", f"{m.connect}/{m.connector}")
+    if short == "broker-metrics" and m.source is not None:
+        name = _scraped(m.source)
+        return _poll(m, f"{short}/{m.source.kind}/{name}", m.source.kind, name)
+    return None
 
 
 class _Stream(Struct, gc=False):
@@ -122,6 +127,14 @@ class _Stream(Struct, gc=False):
     kept_ms: int
     observed_ms: int
     parts: int
+
+    def lacks(self, poll: Poll) -> bool:
+        """True for a part of the newest kept poll that did not come yet."""
+        return poll.observed_ms == self.observed_ms and not self.parts & _bit(poll)
+
+
+def _bit(poll: Poll) -> int:
+    return 1 << min(poll.part, 4096)
 
 
 class _Source(Struct):
@@ -169,22 +182,20 @@ class Budget:
         self._judge(s, ts, crowded=crowded)
         pace = 0
         if s.over or behind:
-            urgent = mark(poll.entity) in self.urgent
-            pace = (URGENT_PACE_MS if urgent else PACE_MS) if s.over else 0 if urgent else PACE_MS
-        bit = 1 << min(poll.part, 4096)
+            pace = self._pace(poll, URGENT_PACE_MS if s.over else 0)
         if stream is None:
             if s.over and (crowded or s.newcomers < 1):
                 s.left_out += 1
                 return None
             s.newcomers -= s.over
-            s.streams[where] = _Stream(ts, ts, poll.observed_ms, bit)
+            s.streams[where] = _Stream(ts, ts, poll.observed_ms, _bit(poll))
             return max(pace, poll.interval_ms) if pace else 0
         stream.heard_ms = ts
-        part = poll.observed_ms == stream.observed_ms and not stream.parts & bit
+        part = stream.lacks(poll)
         if pace and not part and ts < stream.kept_ms + pace:
             s.left_out += 1
             return None
-        stream.parts = stream.parts | bit if part else bit
+        stream.parts = (stream.parts if part else 0) | _bit(poll)
         if not part:
             stream.kept_ms, stream.observed_ms = ts, poll.observed_ms
         return max(pace, poll.interval_ms) if pace else 0
@@ -198,11 +209,13 @@ class Budget:
         stream = None if s is None else s.streams.get((poll.entity.kind, poll.entity.name))
         if s is None or stream is None or not s.over:
             return False
-        if ts >= stream.kept_ms + (URGENT_PACE_MS if mark(poll.entity) in self.urgent else PACE_MS):
-            return False
-        if poll.observed_ms == stream.observed_ms and not stream.parts & 1 << min(poll.part, 4096):
+        if ts >= stream.kept_ms + self._pace(poll, URGENT_PACE_MS) or stream.lacks(poll):
             return False
         return self.admit(poll, size, ts, s.domain, behind=False) is None
+
+    def _pace(self, poll: Poll, urgent_ms: int) -> int:
+        """The pace that an entity is thinned to; ``urgent_ms``: of one that an objective at stake hangs on."""
+        return urgent_ms if mark(poll.entity) in self.urgent else PACE_MS
 
     @property
     def any_over(self) -> bool:

@@ -21,7 +21,7 @@ import faust
 import msgspec
 from faust.types import TP
 
-from kroute.contracts.alerts import Alert
+from kroute.contracts.alerts import HEARTBEAT, Alert
 from kroute.contracts.facts import Envelope
 from kroute.errors import BadMessage, StateError
 from kroute.settings import Settings
@@ -36,7 +36,6 @@ from kroute.upgrade import CLOCK
 
 log = logging.getLogger(__name__)
 EMPTY = Envelope()
-HEARTBEAT = "heartbeat/"
 GROUP = 8
 """Records of facts that one unit of work takes at most, where a backlog waits."""
 
@@ -340,8 +339,7 @@ class Correlate:
         The journal forgets the former unit first: its parts would be taken for those of this one, which has the same offset.
         """
         tables = self._tables.by_name
-        clock = next((v for k, v in tables["entities"].stored(p) if k == CLOCK[1]), None)
-        if not self._engine.outdated(clock):
+        if not self._engine.outdated(tables[CLOCK[0]].row(p, CLOCK[1])):
             return
         rows = {(name, key): value for name, t in tables.items() if name != "journal" for key, value in t.stored(p)}
         changes = self._engine.migrate(rows)

@@ -51,6 +51,12 @@ class RowTable(faust.Table[bytes, bytes]):
             if key != store.offset_key:
                 yield engine_key(key), value
 
+    def row(self, partition: int, key: str) -> bytes | None:
+        """One row of one partition in the local store, by engine key."""
+        store: Any = self.data
+        value: bytes | None = store._db_for_partition(partition).get(stored_key(partition, key))
+        return value
+
     def apply(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]], newest: int) -> None:
         """Bring the local store up to changelog offset ``newest``."""
         store: Any = self.data

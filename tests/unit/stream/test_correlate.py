@@ -39,7 +39,9 @@ class World:
         self.earliest = 0
         self.end = 100
         self.by_name = {
-            name: SimpleNamespace(stored=lambda p, n=name: self._rows(n, p).items())
+            name: SimpleNamespace(
+                stored=lambda p, n=name: self._rows(n, p).items(), row=lambda p, key, n=name: self._rows(n, p).get(key)
+            )
             for name in ("journal", "consumer_lag", "entities")
         }
         app = SimpleNamespace(

@@ -24,11 +24,12 @@ $(READY): deploy/requirements.lock pyproject.toml
 run: setup ## start a local Kafka, worker, collector and a demo estate; show a fault become a routed alert
 	$(BIN)/kroute up
 
+# Two processes, whole files each, and each with a Kafka of its own: tests on a broker mostly wait.
 test: setup ## linters, types and every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: setup ## linters and types
 	$(BIN)/ruff check .

@@ -92,6 +92,8 @@ MOST_PRINCIPALS = 8
 """Principals followed per source for their share; those in trouble come first and up to ``MOST_TROUBLED``."""
 MOST_TROUBLED = 32
 MOST_TOPICS = 64
+AUTHENTICATION = ("AUTHENTICATION", "SASL", "SSL", "TLS")
+"""An error that names one of these is a failed authentication."""
 TROUBLE = ("throttle_ms", "authorization", "authentication")
 
 
@@ -275,8 +277,9 @@ def _principals(m: BrokerMetrics, out: Values, totals: dict[str, float]) -> None
             continue  # told per user too: the same traffic once more
         feature, add = PRINCIPAL[s.signal]
         value = s.value
-        if feature == "authentication" and "AUTHENTICATION" not in (s.labels or {}).get("error", "").upper():
-            value = 0.0
+        if feature == "authentication":
+            error = (s.labels or {}).get("error", "").upper()
+            value = s.value if any(word in error for word in AUTHENTICATION) else 0.0
         _put(found.setdefault(name, {}), feature, value, add)
         _put(totals, f"principal:{feature}", value, add=True)
     if not found:

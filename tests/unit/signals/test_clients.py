@@ -118,3 +118,14 @@ def test_m47_a_principal_without_topics_makes_none_up(bench: Bench) -> None:
     failing = [sample("request_rate", 80, request="Produce", client_id="x"), sample("request_error_rate", 70, client_id="x")]
     feed(bench, range(10), *failing)
     assert not bench.board.of(Entity("topic", C, "x"))
+
+
+@pytest.mark.parametrize("error", ["SASL_AUTHENTICATION_FAILED", "UNSUPPORTED_SASL_MECHANISM", "SslHandshakeFailed"])
+def test_m43_errors_of_any_way_to_authenticate_count(bench: Bench, error: str) -> None:
+    feed(bench, range(3), sample("request_error_rate", 2, client_id="pay", error=error))
+    assert bench.status(entity("principal", "pay"), "authentication-failing") is Status.ACTIVE
+
+
+def test_m43_other_errors_of_a_principal_do_not_count(bench: Bench) -> None:
+    feed(bench, range(3), sample("request_error_rate", 2, client_id="pay", error="TOPIC_AUTHORIZATION_FAILED"))
+    assert bench.status(entity("principal", "pay"), "authentication-failing") is not Status.ACTIVE

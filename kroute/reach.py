@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import wait
 from typing import Any
 
 import confluent_kafka
@@ -92,7 +93,11 @@ def metadata(client: Any, kafka: Kafka, refusals: Refusals, timeout_s: float = T
 
 
 class Reach:
-    """An admin client that remembers why it was turned away."""
+    """An admin client that remembers why it was turned away.
+
+    Of several answers all are waited for before one is told as an error: librdkafka aborts the process where a client is
+    destroyed from its own thread, as a garbage collection does that runs while further answers are handed over.
+    """
 
     def __init__(self, kafka: Kafka) -> None:
         self.kafka = kafka
@@ -121,6 +126,7 @@ class Reach:
         asked = self.client.describe_topics(
             confluent_kafka.TopicCollection(wanted), include_authorized_operations=True, request_timeout=TIMEOUT_S
         )
+        wait(asked.values())
         out: dict[str, frozenset[str] | None] = {}
         for name, future in asked.items():
             try:
@@ -146,6 +152,7 @@ class Reach:
         left = sorted(set(names))
         while left:
             asked = self.client.describe_consumer_groups(left, include_authorized_operations=True, request_timeout=GROUPS_S)
+            wait(asked.values())
             for name, future in asked.items():
                 try:
                     out[name] = _operations(future.result())

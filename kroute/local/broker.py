@@ -128,13 +128,13 @@ class LocalKafka:
         wanted = set(ids)
         deadline = time.monotonic() + timeout_s
         children = [self._broker(i).child for i in wanted]
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 500})
-        await_ready(children, lambda: wanted <= _seen(admin), timeout_s, "start")
+        with AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 500}) as admin:
+            await_ready(children, lambda: wanted <= _seen(admin), timeout_s, "start")
         # A broker that restarted may still be listed from before: ask each one itself.
         for broker_id in wanted:
-            own = AdminClient({"bootstrap.servers": self._broker(broker_id).address, "log_level": 0})
-            left = max(1.0, deadline - time.monotonic())
-            await_ready(children, lambda own=own, i=broker_id: i in _seen(own), left, "start")  # type: ignore[misc]
+            with AdminClient({"bootstrap.servers": self._broker(broker_id).address, "log_level": 0}) as own:
+                left = max(1.0, deadline - time.monotonic())
+                await_ready(children, lambda own=own, i=broker_id: i in _seen(own), left, "start")  # type: ignore[misc]
 
     def __enter__(self) -> Self:
         return self.start()
@@ -221,12 +221,12 @@ def wait_for_brokers(bootstrap: str, count: int, timeout_s: float) -> None:
     Raises:
         LocalKafkaError: not within ``timeout_s`` seconds.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     deadline = time.monotonic() + timeout_s
-    while len(_seen(admin)) < count:
-        if time.monotonic() > deadline:
-            raise LocalKafkaError(f"no Kafka answers at {bootstrap}: fewer than {count} brokers after {timeout_s:.0f} s")
-        time.sleep(0.1)
+    with AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}) as admin:
+        while len(_seen(admin)) < count:
+            if time.monotonic() > deadline:
+                raise LocalKafkaError(f"no Kafka answers at {bootstrap}: fewer than {count} brokers after {timeout_s:.0f} s")
+            time.sleep(0.1)
 
 
 def replication(brokers: int) -> dict[str, str]:

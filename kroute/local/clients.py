@@ -236,28 +236,31 @@ def create_topics(bootstrap: str, topics: Mapping[str, int], replicas: int = 1) 
     Raises:
         LocalKafkaError: one could not be created.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap, **_QUIET})
     new = [NewTopic(name, num_partitions=n, replication_factor=replicas) for name, n in topics.items()]
-    for name, future in admin.create_topics(new, request_timeout=30).items():
-        try:
-            future.result()
-        except KafkaException as e:
-            if e.args[0].name() != "TOPIC_ALREADY_EXISTS":
-                raise LocalKafkaError(f"topic {name} could not be created: {e.args[0].str()}") from None
+    with AdminClient({"bootstrap.servers": bootstrap, **_QUIET}) as admin:
+        for name, future in admin.create_topics(new, request_timeout=30).items():
+            error = future.exception()
+            if isinstance(error, KafkaException) and error.args[0].name() == "TOPIC_ALREADY_EXISTS":
+                continue
+            if error is not None:
+                said = error.args[0].str() if isinstance(error, KafkaException) else error
+                raise LocalKafkaError(f"topic {name} could not be created: {said}")
 
 
 def group_lag(bootstrap: str, group: str) -> dict[tuple[str, int], int]:
     """Records behind per (topic, partition) that the group has committed; empty where nothing is known (yet)."""
-    admin = AdminClient({"bootstrap.servers": bootstrap, **_QUIET})
-    try:
-        committed = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(30).topic_partitions
-    except KafkaException as e:
-        if e.args[0].name() in _NO_COORDINATOR_YET:
+    with AdminClient({"bootstrap.servers": bootstrap, **_QUIET}) as admin:
+        try:
+            committed = (
+                admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(30).topic_partitions
+            )
+        except KafkaException as e:
+            if e.args[0].name() in _NO_COORDINATOR_YET:
+                return {}
+            raise
+        at = {(p.topic, p.partition): p.offset for p in committed or () if p.error is None and p.offset >= 0}
+        if not at:
             return {}
-        raise
-    at = {(p.topic, p.partition): p.offset for p in committed or () if p.error is None and p.offset >= 0}
-    if not at:
-        return {}
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    ends = admin.list_offsets({TopicPartition(t, p): latest for t, p in at})
-    return {(p.topic, p.partition): future.result(30).offset - at[p.topic, p.partition] for p, future in ends.items()}
+        latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        ends = admin.list_offsets({TopicPartition(t, p): latest for t, p in at})
+        return {(p.topic, p.partition): future.result(30).offset - at[p.topic, p.partition] for p, future in ends.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -31,20 +32,28 @@ def unique(stem: str) -> str:
     return f"{stem}-{uuid.uuid4().hex[:8]}"
 
 
+def admin_client(bootstrap: str, **config: str | float) -> AdminClient:
+    """An admin client that lives until the run ends: librdkafka aborts the process where one is collected as garbage in its
+    own thread."""
+    client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, **config})
+    atexit.register(client.__exit__, None, None, None)
+    return client
+
+
 def create_topic(
     bootstrap: str, stem: str, partitions: int = 1, replicas: int = 1, config: Mapping[str, str] | None = None
 ) -> str:
     """Create a topic with a unique name; back when it has a leader for each partition."""
     name = unique(stem)
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     new = NewTopic(name, num_partitions=partitions, replication_factor=replicas, config=dict(config or {}))
-    admin.create_topics([new])[name].result(30)
+    with AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}) as admin:
+        admin.create_topics([new])[name].result(30)
 
-    def led() -> bool:
-        found = admin.list_topics(name, timeout=10).topics[name].partitions.values()
-        return len(found) == partitions and all(p.leader >= 0 for p in found)
+        def led() -> bool:
+            found = admin.list_topics(name, timeout=10).topics[name].partitions.values()
+            return len(found) == partitions and all(p.leader >= 0 for p in found)
 
-    wait_for(led, 30, f"a leader for each partition of {name}")
+        wait_for(led, 30, f"a leader for each partition of {name}")
     return name
 
 

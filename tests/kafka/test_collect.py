@@ -31,7 +31,7 @@ from kroute.contracts.topics import Names
 from kroute.errors import SourceUnreachable
 from kroute.local.connect import LocalConnect
 from kroute.settings import Kafka
-from tests.kafka.helpers import create_topic, produce, read_all, unique, wait_for
+from tests.kafka.helpers import admin_client, create_topic, produce, read_all, unique, wait_for
 
 pytestmark = pytest.mark.kafka
 OWN = Own(Names(), "kroute")
@@ -122,7 +122,7 @@ def test_a_deleted_group_is_dead_once_and_then_silent(bootstrap: str) -> None:
         pass
     poller = groups_of(bootstrap, group)
     assert lags(poller.poll())[group].state == "Empty"
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin = admin_client(bootstrap)
     admin.delete_consumer_groups([group])[group].result(30)
     gone = lags(poller.poll())[group]
     assert (gone.state, gone.up, gone.partitions) == ("Dead", True, ())
@@ -137,7 +137,7 @@ def test_a_deleted_topic_leaves_its_groups_at_once(bootstrap: str) -> None:
         pass
     poller = groups_of(bootstrap, group)
     assert len(lags(poller.poll())[group].partitions) == 1
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin = admin_client(bootstrap)
     admin.delete_topics([topic])[topic].result(30)
     wait_for(lambda: all(not v.partitions for v in lags(poller.poll()).values()), 90, "the topic to leave")
 
@@ -173,7 +173,7 @@ def test_the_collector_produces_what_the_contract_says_and_leaves_its_own_topics
     with reading(bootstrap, group, topic, "classic", 2):
         pass
     prefix = unique("kr") + "."
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+    admin = admin_client(bootstrap)
     for made in admin.create_topics([NewTopic(prefix + n, 1, 1) for n in ("consumer-lag", "topology")]).values():
         made.result(30)
     config = tmp_path / "collect.yaml"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from kroute.local.choose import Chosen
 from kroute.local.clients import Consumer, Producer, group_lag
 from kroute.local.connect import LocalConnect
 from kroute.local.estate import SINK, Estate
 from kroute.local.faults import fault
-from tests.kafka.helpers import create_topic, unique, wait_for
+from tests.kafka.helpers import admin_client, create_topic, unique, wait_for
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -20,7 +19,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_a_consumer_reads_no_faster_than_its_rate_and_keeps_its_group_while_paused(kafka: Chosen, protocol: str) -> None:
     topic, group = create_topic(kafka.bootstrap, "paced", partitions=2), unique("paced")
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    admin = admin_client(kafka.bootstrap)
 
     def lag() -> int:
         return sum(group_lag(kafka.bootstrap, group).values())

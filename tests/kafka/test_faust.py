@@ -8,9 +8,8 @@ from pathlib import Path
 
 import orjson
 import pytest
-from confluent_kafka.admin import AdminClient
 
-from tests.kafka.helpers import wait_for
+from tests.kafka.helpers import admin_client, wait_for
 from tests.kafka.messages import good, now_ms
 from tests.kafka.worker import Installation, Worker, installation
 
@@ -27,7 +26,7 @@ def kroute(bootstrap: str, tmp_path: Path) -> Iterator[Installation]:
 
 def facts_of(kroute: Installation) -> list[int]:
     """How many partitions of facts each member of the group has."""
-    admin = AdminClient({"bootstrap.servers": kroute.bootstrap, "log_level": 0})
+    admin = admin_client(kroute.bootstrap)
     facts = kroute.settings.names.full("facts")
     group = admin.describe_consumer_groups([kroute.app_id])[kroute.app_id].result(10)
     return sorted(sum(tp.topic == facts for tp in m.assignment.topic_partitions) for m in group.members if m.assignment)

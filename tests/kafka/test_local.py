@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 
 from kroute.errors import LocalKafkaError
 from kroute.local.broker import LocalKafka
 from kroute.local.choose import Chosen
 from kroute.local.connect import LocalConnect
-from tests.kafka.helpers import create_topic, produce, read_all, unique, wait_for
+from tests.kafka.helpers import admin_client, create_topic, produce, read_all, unique, wait_for
 
 pytestmark = pytest.mark.kafka
 
@@ -38,7 +37,7 @@ def test_a_topic_that_nobody_created_does_not_appear(kafka: Chosen) -> None:
     producer.flush(20)
     assert errors
     assert errors[0] is not None
-    assert name not in AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0}).list_topics(timeout=10).topics
+    assert name not in admin_client(kafka.bootstrap).list_topics(timeout=10).topics
 
 
 @pytest.mark.connect

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from kroute.local.choose import Chosen
 from kroute.local.clients import Consumer, Producer, create_topics
 from kroute.local.connect import LocalConnect
-from tests.kafka.helpers import unique, wait_for
+from tests.kafka.helpers import admin_client, unique, wait_for
 from tests.kafka.stack import CLUSTER, Stack, open_deliveries, teams
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -188,7 +187,7 @@ def test_a_replay_declared_beforehand_pages_nobody(estate: Estate) -> None:
          "starts_at_ms": now - 1000, "ends_at_ms": now + 600_000, "by": "ann", "why": "rebuild of the index"},
     )  # fmt: skip
     flow.consumer.stop()
-    admin = AdminClient({"bootstrap.servers": estate.bootstrap, "log_level": 0})
+    admin = admin_client(estate.bootstrap)
     back = [TopicPartition(flow.topic, p, 0) for p in range(2)]
 
     def rewound() -> bool:

@@ -12,12 +12,11 @@ import msgspec
 import orjson
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from kroute.contracts.facts import Envelope
 from kroute.contracts.topics import TOPICS
 from kroute.stream.recording import record
-from tests.kafka.helpers import wait_for
+from tests.kafka.helpers import admin_client, wait_for
 from tests.kafka.messages import Pair, now_ms
 from tests.kafka.worker import Installation, installation
 from tests.unit.stream.fake_engine import FakeState
@@ -97,7 +96,7 @@ def test_two_workers_share_the_partitions_and_one_takes_over_what_the_other_leav
     first = kroute.start("w1").wait_ready()
     second = kroute.start("w2").wait_ready()
     facts = kroute.settings.names.full("facts")
-    admin = AdminClient({"bootstrap.servers": kroute.bootstrap, "log_level": 0})
+    admin = admin_client(kroute.bootstrap)
 
     def owners() -> list[int]:
         group = admin.describe_consumer_groups([kroute.app_id])[kroute.app_id].result(10)
@@ -190,7 +189,7 @@ def test_facts_deleted_before_they_were_applied_are_refused_unless_the_gap_is_ac
     for _ in range(10):
         producer.produce(facts, b'{"facts":[]}', partition=1)
     assert producer.flush(10) == 0
-    admin = AdminClient({"bootstrap.servers": kroute.bootstrap, "log_level": 0})
+    admin = admin_client(kroute.bootstrap)
     end = TopicPartition(facts, 1, -1)
     admin.delete_records([end])[end].result(10)
     worker = kroute.start()

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer as RawConsumer
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from kroute.collect.aliases import load_aliases
 from kroute.collect.config import Exposition
@@ -25,7 +24,7 @@ from kroute.errors import SourceUnreachable
 from kroute.local.broker import LocalKafka
 from kroute.local.clients import Consumer, Producer, create_topics
 from kroute.settings import Kafka
-from tests.kafka.helpers import create_topic, produce, read_all, unique, wait_for
+from tests.kafka.helpers import admin_client, create_topic, produce, read_all, unique, wait_for
 from tests.kafka.stack import CLUSTER, Stack, open_deliveries, teams
 from tests.kafka.test_collect import OWN, groups_of, lags, until
 from tests.kafka.test_scenarios import row, team
@@ -35,7 +34,7 @@ RATE = 100.0
 
 
 def test_a_killed_broker_of_three_is_fenced_and_comes_back(kafka3: LocalKafka) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka3.bootstrap, "log_level": 0})
+    admin = admin_client(kafka3.bootstrap)
     topic = create_topic(kafka3.bootstrap, "survives", partitions=3, replicas=3)
 
     def leaders() -> set[int]:

@@ -62,8 +62,8 @@ def clean(text: str) -> str:
 def _writings(text: str) -> tuple[str, ...]:
     if len(text) < SHORTEST:
         return ()
-    data = text.encode()
-    ways = {text, quote(text, safe=""), quote_plus(text), repr(text)[1:-1], repr(data)[2:-1], b64encode(data).decode()}
+    data = text.encode("utf-8", "surrogatepass")
+    ways = {text, quote(data, safe=""), quote_plus(data), repr(text)[1:-1], repr(data)[2:-1], b64encode(data).decode()}
     return tuple(sorted(ways))
 
 

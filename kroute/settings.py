@@ -142,6 +142,9 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         ConfigError: a value that cannot be used; names the variable.
     """
     e = os.environ if env is None else env
+    for name, value in e.items():
+        if name.startswith("KROUTE_") and not _is_text(value):
+            raise ConfigError(f"{name} is not UTF-8")
     kafka = _kafka(e)
     return Settings(
         kafka=kafka,
@@ -158,6 +161,15 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         heartbeat_s=_int(e, "KROUTE_HEARTBEAT_S", 60, 1, 3600),
         source_budget_kb=_int(e, "KROUTE_SOURCE_BUDGET_KB", 2048, 1, 1_000_000),
     )
+
+
+def _is_text(value: str) -> bool:
+    """False where bytes of the environment could not be decoded: they stand there as halves of surrogate pairs."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_kafka(kafka: Kafka, say: Callable[[str, str], Exception]) -> Kafka:

@@ -144,7 +144,7 @@ class Translator:
                     if "quantile" in labels:
                         labels["quantile"] = quantile(labels["quantile"])
                     out.setdefault(s.name.lower(), []).append(Series(labels, tuple(sorted(labels.items())), s.value))
-        except (ValueError, KeyError, IndexError) as e:
+        except (ValueError, KeyError, IndexError, OverflowError) as e:
             raise SourceUnreachable(f"not a Prometheus exposition: {e}") from None
         return out
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 
 from kroute.admin import log
 from kroute.contracts import codec
+from kroute.contracts.alerts import RoutedAlert
 from kroute.contracts.rows import Change, Control, Ownership, Policy
 from kroute.contracts.topics import Names
 from kroute.engine import build
@@ -50,16 +52,16 @@ class Past:
     """What could not be read; what depends on it is not told."""
 
     def take_alert(self, value: bytes) -> None:
-        """One record of ``routed-alerts``; heartbeats, repeats and what is no alert are left out."""
+        """One record of ``routed-alerts``; heartbeats, repeats and what is no alert of the contract are left out."""
         try:
+            told = msgspec.json.decode(value, type=RoutedAlert)
             alert = orjson.loads(value)
-            if alert["type"] == "heartbeat" or alert["id"] in self.raw:
-                return
-            incident, ident, _ = str(alert["incident"]), str(alert["id"]), int(alert["revision"])
-        except (ValueError, KeyError, TypeError):
+        except (msgspec.MsgspecError, ValueError):  # a heartbeat, or what another hand wrote there
             return
-        self.alerts[incident] = sorted([*self.alerts.get(incident, ()), alert], key=lambda a: int(a["revision"]))
-        self.raw[ident] = value
+        if told.id in self.raw:
+            return
+        self.alerts[told.incident] = sorted([*self.alerts.get(told.incident, ()), alert], key=lambda a: int(a["revision"]))
+        self.raw[told.id] = value
 
     def take_state(self, short: str, key: str, value: bytes | None, realm: str | None) -> None:
         """One record of a topic that people write; one that is not usable is left out, as the workers do."""

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from tests.fuzz import decoders, files
+from tests.fuzz import decoders, files, pages
 from tests.fuzz.target import Target
 
 DEADLINE_S = 10.0
@@ -38,7 +38,7 @@ class TooSlow(BaseException):
 
 def all_targets() -> list[Target]:
     """Every way in."""
-    return [*decoders.targets(), *files.targets()]
+    return [*decoders.targets(), *files.targets(), *pages.targets()]
 
 
 @contextmanager

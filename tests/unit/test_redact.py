@@ -37,6 +37,11 @@ def test_however_it_is_written(written: str, caplog: pytest.LogCaptureFixture) -
         assert trace not in caplog.text
 
 
+def test_a_secret_that_is_no_text_is_hidden_too() -> None:
+    redact.hide("half \ud800 of a pair")
+    assert redact.clean("it is half \ud800 of a pair") == f"it is {redact.MASK}"
+
+
 @pytest.mark.parametrize("frame", [b"\x00kroute\x00it's " + b"x" * 200, b'n,,\x01auth=Bearer eyJh"bG' + b"x" * 200, b"v=abc"])
 def test_what_a_client_sends_to_prove_itself_is_not_shown_even_in_part(frame: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):

@@ -51,6 +51,7 @@ def test_no_secret_is_shown(env: dict[str, str]) -> None:
         ({k: v for k, v in TOKEN.items() if "_ID" not in k}, "KROUTE_OAUTH_CLIENT_ID is missing"),
         (TOKEN | {"KROUTE_OAUTH_TOKEN_URL": "http://sso.example.com/token"}, "KROUTE_OAUTH_TOKEN_URL is http"),
         (SASL | {"KROUTE_PASSWORD": ""}, "KROUTE_PASSWORD is empty"),
+        (SASL | {"KROUTE_PASSWORD": "\udcc2"}, "KROUTE_PASSWORD is not UTF-8"),
         (SASL | {"KROUTE_PASSWORD_FILE": "/no/such"}, "KROUTE_PASSWORD_FILE names /no/such, which cannot be read"),
         (SASL | {"KROUTE_SSL_CAFILE": "/no/such"}, "KROUTE_SSL_CAFILE names /no/such, which cannot be read"),
     ],

@@ -138,9 +138,10 @@ def test_metric_names_and_label_names_are_compared_without_case_and_dashes() -> 
     assert run(table("strimzi"), text, 0) == {("replica_max_lag", ()): 7.0}
 
 
-def test_a_broken_line_of_a_wanted_metric_is_an_error_of_the_source() -> None:
+@pytest.mark.parametrize("rest", ['{topic="a" 5 6 7 x', "{} 5 1" + "0" * 400])
+def test_a_broken_line_of_a_wanted_metric_is_an_error_of_the_source(rest: str) -> None:
     with pytest.raises(SourceUnreachable, match="not a Prometheus exposition"):
-        run(table("strimzi"), 'kafka_server_brokertopicmetrics_bytesin_total{topic="a" 5 6 7 x\n', 0)
+        run(table("strimzi"), f"kafka_server_brokertopicmetrics_bytesin_total{rest}\n", 0)
 
 
 @pytest.mark.parametrize("text", ["", "<html>log in</html>", '{"a": 1}', "# only a comment\n"])

@@ -148,6 +148,7 @@ def test_a_repeated_record_and_a_heartbeat_are_no_revisions() -> None:
     known.take_alert(b"not json")
     known.take_alert(b'{"type":"opened","id":"inc-1-x","incident":"inc-1","revision":"many"}')
     known.take_alert(b'{"type":"opened","id":"inc-1-y","incident":"inc-1"}')
+    known.take_alert(orjson.dumps({**STORY[1], "id": "inc-1-z", "revision": 9, "routes": 3}))
     assert [a["revision"] for a in known.alerts["inc-1"]] == [1, 2]
 
 

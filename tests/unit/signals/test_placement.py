@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from kroute.contracts.inputs import BrokerInfo, Controller, LogDir, TopicInfo, Topology, Transaction, Voter
 from kroute.signals.model import Status
+from tests.unit.effort import calls
 from tests.unit.signals.windowsbench import CLUSTER, Bench, at, broker, entity, part, topology
 
 R = (1, 2, 3)
@@ -254,13 +254,9 @@ def test_ten_thousand_partitions_cost_little_and_write_few_rows(bench: Bench) ->
     polls = [big(i) for i in range(6)]
     bench.feed(polls[0])
     bench.rows.changed.clear()
-    best = 1.0
     for m in polls[1:]:
-        started = time.process_time()
-        bench.feed(m)
-        best = min(best, time.process_time() - started)
+        assert calls(lambda m=m: bench.feed(m)) < 16 * 10_000  # type: ignore[misc]
     assert len(bench.rows.changed) <= 3
-    assert best < 0.05
 
 
 def test_t10_a_broker_that_is_back_with_a_full_isr_has_come_through_although_others_keep_its_leaders(bench: Bench) -> None:

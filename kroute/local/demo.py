@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import urllib.error
@@ -33,6 +34,9 @@ CONNECT = "connect-local"
 _READY_S = 60.0
 _POLL_S = 0.5
 _WORKER = "kroute worker"
+_ENDS = {_WORKER: EXIT_FAILED, "kroute collect": 128 + signal.SIGABRT}
+"""Ends after which a service manager starts it again: a worker that has lost its place, a collector that librdkafka aborted
+(its issue 5397: a coordinator's connection ends while its groups are asked for)."""
 _REVIVALS = 3
 
 
@@ -94,7 +98,7 @@ class Demo:
         for child in self._children:
             if child.alive:
                 continue
-            if child.name != _WORKER or child.code != EXIT_FAILED or self._revivals == _REVIVALS:
+            if child.code != _ENDS.get(child.name, 0) or self._revivals == _REVIVALS:
                 raise child.failure("ended while it was needed")
             self._revivals += 1
             self._say(f"{child.name} has ended and is started again: {child.tail(1)}")

@@ -35,7 +35,7 @@ POLICY = {"version": "test", "defaults": {"settle_s": 4.0, "hold_s": 12.0}}
 class Stack:
     """One installation with topic names of its own: processes, rows, and the alerts that came out.
 
-    ``supervised``: a worker that ended by itself is started again, as a service manager does it.
+    ``supervised``: what ended by itself is started again, as a service manager does it.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Stack:
 
     def wait_for_heartbeat(self, timeout_s: float = 180) -> None:
         """Wait until the worker works: its first heartbeat has come through the whole path."""
-        self._wait(lambda: self.alerts, timeout_s, "the first heartbeat")
+        self.wait(lambda: self.alerts, timeout_s, "the first heartbeat")
 
     def wait_for_polls(self, groups: Iterable[str], count: int = 10, timeout_s: float = 180) -> None:
         """Wait until each group was polled ``count`` times with offsets: a usual pace must be seen before an unusual one."""
@@ -93,12 +93,12 @@ class Stack:
                 seen = Counter(t.get("group") for t in told if t.get("partitions") and t.get("state") == "Stable")
                 return all(seen[g] >= count for g in wanted)
 
-            self._wait(enough, timeout_s, f"{count} polls of each of {sorted(wanted)}")
+            self.wait(enough, timeout_s, f"{count} polls of each of {sorted(wanted)}")
 
     def wait_for_row(self, table: str, fits: Callable[[bytes, bytes | None], bool], timeout_s: float = 90) -> None:
         """Wait until the worker has stored a row that fits (its key, its value; None where it was deleted)."""
         with Follower(self.bootstrap, changelog(self.settings, table)) as rows:
-            self._wait(lambda: any(fits(m.key() or b"", m.value()) for m in rows.records()), timeout_s, f"such a row in {table}")
+            self.wait(lambda: any(fits(m.key() or b"", m.value()) for m in rows.records()), timeout_s, f"such a row in {table}")
 
     def follow(self, topic: str) -> Follower:
         """All records of one of this installation's topics, from its beginning, as they come."""
@@ -120,14 +120,15 @@ class Stack:
             except OSError:
                 return False
 
-        self._wait(ready, timeout_s, f"{name} to be ready")
+        self.wait(ready, timeout_s, f"{name} to be ready")
 
-    def _wait(self, condition: Callable[[], T], timeout_s: float, what: str) -> T:
+    def wait(self, condition: Callable[[], T], timeout_s: float, what: str) -> T:
         """As ``wait_for``; a failure tells what came and the ends of the logs."""
 
         def attended() -> T:
             for name, process in list(self.processes.items()):
-                if self.supervised and process.poll() == EXIT_FAILED:
+                # A worker ends with EXIT_FAILED when it has lost its place; librdkafka may abort a collector (its issue 5397).
+                if self.supervised and process.poll() in (EXIT_FAILED, -signal.SIGABRT):
                     self.spawn(name, *self._commands[name])
             return condition()
 
@@ -225,7 +226,7 @@ class Stack:
                     return a
             return None
 
-        got = self._wait(found, timeout_s, f"{kind} {cause} at {root}")
+        got = self.wait(found, timeout_s, f"{kind} {cause} at {root}")
         assert got is not None
         return got
 

@@ -40,7 +40,7 @@ def test_a_killed_broker_of_three_is_fenced_and_comes_back(kafka3: LocalKafka) -
     def leaders() -> set[int]:
         return {p.leader for p in admin.list_topics(topic, timeout=10).topics[topic].partitions.values()}
 
-    assert leaders() == {1, 2, 3}
+    wait_for(lambda: leaders() == {1, 2, 3}, 30, "every broker to know the topic")
     kafka3.kill(2)
     try:
         wait_for(lambda: 2 not in leaders() and -1 not in leaders(), 90, "partitions of broker 2 led by others")
@@ -171,7 +171,7 @@ def told(stack: Stack, cause: str) -> dict[str, Any] | None:
 
 def test_a_killed_broker_is_one_incident_of_the_platform(stack: Stack, kafka3: LocalKafka) -> None:
     kafka3.kill(2)
-    opened = wait_for(lambda: told(stack, "broker-down"), 180, "a broker that is down to be told")
+    opened = stack.wait(lambda: told(stack, "broker-down"), 180, "a broker that is down to be told")
     assert opened is not None
     assert teams(opened, "diagnosis") == teams(opened, "action") == ["team-platform"]
     assert any(s["kind"] == "broker-gone" for s in opened["symptoms"])

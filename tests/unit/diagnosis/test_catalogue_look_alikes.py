@@ -335,6 +335,35 @@ def test_two_groups_that_stop_at_one_topic_cannot_read_it_and_it_is_the_topic_th
     assert ("schema-problem", "topic/t1") not in other.causes()
 
 
+def test_topics_that_nothing_else_writes_are_silent_with_the_link_that_fills_them() -> None:
+    w = Town()
+    w.ill("link/mirror", "link-failing", "link-lagging")
+    for t in ("t2", "t5"):
+        w.ill(f"topic/{t}", "produce-stopped")
+    assert w.causes() == [("migration-sync-lag", "link/mirror")]
+
+
+def test_disks_that_one_tenant_fills_are_its_doing_and_no_brokers_own() -> None:
+    w = Town()
+    w.ill("principal/p1", "dominates")
+    for b in (1, 3, 4, 5):
+        w.ill(f"broker/{b}", "traffic-high", "latency-high")
+    for b in (1, 2):
+        w.ill(f"broker/{b}", "local-time-high", "latency-high")
+    for g in (1, 7, 2, 8):
+        w.ill(f"group/g{g}", "lag-growing", "commits-slow")
+    assert w.causes() == [("noisy-tenant", "principal/p1")]
+
+
+def test_tasks_that_fail_on_a_schema_are_told_once_also_where_the_workers_count_them() -> None:
+    w = Town()
+    w.ill("connector/c/s1", "task-failed", "record-failures", detail={"trace_kind": "schema"})
+    w.ill("connect-worker/c/w1", "worker-tasks-failing")
+    for g in ("group/g1", "group/g7"):
+        w.ill(g, "commits-stopped", "lag-growing", detail={"topics": ["t1"]})
+    assert w.causes() == [("schema-problem", "topic/t1")]
+
+
 NEVER_AUTO = ("retention", "quota", "acl", "abort", "promot")
 
 

@@ -29,7 +29,7 @@ from kroute.errors import ConfigError, KrouteError
 from kroute.oauth import Tokens
 from kroute.settings import Kafka, Settings
 from kroute.stream import consumer as holding
-from kroute.stream import metrics, placement
+from kroute.stream import crash, metrics, placement
 from kroute.stream.correlate import Correlate
 from kroute.stream.gate import StateGate
 from kroute.stream.ingest import TAKE, Ingest
@@ -144,6 +144,7 @@ class App(faust.App):
         await self.ingest.flow.close()
         await self.correlate.flow.close()
         await self.ingest.commit()
+        await crash.point("drained")
 
     async def on_stop(self) -> None:
         """Drain before the consumer and the stores are closed."""

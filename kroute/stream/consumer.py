@@ -1,4 +1,4 @@
-"""Faust's consumer, with five things kroute needs at the fetch, and notes beside committed offsets.
+"""Faust's consumer, with six things kroute needs at the fetch, and notes beside committed offsets.
 
 - From the revocation until Faust has sought the start of each partition, only changelogs are fetched. Faust itself
   begins before it seeks, and then clears its queues: records in between would be lost, without a trace (measured).
@@ -9,6 +9,7 @@
   under way is over, and that one waits on partitions where nothing comes (a backlog was read twice as fast, measured).
 - What a fetch gives of one input partition goes through Faust as one message, a ``Batch``: Faust takes about 0.1 ms of
   processor time for each message, whatever its size.
+- What the group answers is told to the watchdog: it says for how long nobody else can have the partitions.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+
+from kroute.stream.process import Watchdog, clock_s
 
 log = logging.getLogger(__name__)
 FETCH_WAIT_MS = 100
@@ -61,6 +64,34 @@ class QuickFetchThread(AIOKafkaConsumerThread):
         coordinator = self._ensure_consumer()._coordinator  # aiokafka's own committed() gives the offset alone
         found = await coordinator.fetch_committed_offsets([TopicPartition(*tp) for tp in tps])
         return {TP(tp.topic, tp.partition): o.metadata for tp, o in found.items()}
+
+    async def on_start(self) -> None:
+        """Start the consumer, and listen to its heartbeats from the first on."""
+        await super().on_start()
+        app: Any = self.consumer.app
+        consumer: Any = self._consumer
+        told(consumer._coordinator, app.watchdog)
+
+
+def told(coordinator: Any, watchdog: Watchdog) -> None:
+    """Let the watchdog know what the group answers to heartbeats, and when this worker joined."""
+    beat, join = coordinator._do_heartbeat, coordinator._on_join_complete
+
+    async def heartbeat() -> bool:
+        sent_s = clock_s()
+        known: bool = await beat()
+        if known:
+            watchdog.heard(sent_s)
+        elif not coordinator.member_id:  # it was reset: the group does not know it
+            watchdog.lost()
+        return known
+
+    async def joined(*args: Any, **kwargs: Any) -> Any:
+        watchdog.heard(clock_s())  # the session begins with the answer
+        return await join(*args, **kwargs)
+
+    coordinator._do_heartbeat = heartbeat
+    coordinator._on_join_complete = joined
 
 
 class HoldingConsumer(Consumer):

@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import faust
 import msgspec
@@ -25,10 +25,11 @@ from kroute.contracts.alerts import HEARTBEAT, Alert
 from kroute.contracts.facts import Envelope
 from kroute.errors import BadMessage, StateError
 from kroute.settings import Settings
-from kroute.stream import journal, metrics
+from kroute.stream import crash, intact, journal, metrics
 from kroute.stream.budget import write_note
 from kroute.stream.flow import Flow
 from kroute.stream.forward import Record, dead_letter
+from kroute.stream.held import Held, Unit
 from kroute.stream.interface import EngineLike, State
 from kroute.stream.process import EXIT_STATE, Watchdog, die
 from kroute.stream.tables import Tables
@@ -43,32 +44,6 @@ TRIES = 5
 """So often a recovery that ended too early is told to go on, before the process ends."""
 UNIT_S = 0.5
 """And no more records once it has taken this long: half the session timeout ends a worker."""
-
-
-class Held:
-    """A facts partition this worker owns: its state, and the newest durable offset (-1: none).
-
-    ``applied``: newest offset that the state holds, at most one unit ahead; ``writing``: that unit, being made durable.
-    ``at_ms``: append time of the newest durable record of facts, 0 where none was applied since recovery.
-    """
-
-    def __init__(self, state: State, offset: int) -> None:
-        self.state = state
-        self.offset = self.applied = offset
-        self.at_ms = 0
-        self.writing: asyncio.Task[None] | None = None
-
-
-class Unit(NamedTuple):
-    """Effects of consecutive records of one partition, the first and last of which have these offsets."""
-
-    first: int
-    offset: int
-    facts: int
-    rows: dict[tuple[str, str], bytes | None]
-    alerts: list[Alert]
-    letters: list[bytes]
-    at_ms: int
 
 
 class Correlate:
@@ -171,14 +146,17 @@ class Correlate:
         """Make a unit durable."""
         began = time.perf_counter()
         self._outbox[p] = time.monotonic()
+        await crash.point("unit-stepped")
         try:
             # Before the journal commits the unit: after a stop in between they are written again, the same bytes.
-            await self._send(self._dead_letters, ((None, letter, None) for letter in unit.letters))
+            if unit.letters:
+                await self._send("letters", self._dead_letters, ((None, letter, None) for letter in unit.letters))
             await self._write_journal(p, unit.offset, unit.rows, unit.alerts)
             await self._write_effects(p, unit.offset, unit.rows, unit.alerts)
         except Exception as e:
             die(f"{self.topic}[{p}] offset {unit.offset} could not be written: {e!r}", error=e)
         self._outbox.pop(p, None)
+        await crash.point("unit-durable")
         held.offset, held.at_ms = unit.offset, unit.at_ms
         self._watchdog.end(p, unit.first)
         for via, n in held.state.take_fallbacks().items():
@@ -204,29 +182,36 @@ class Correlate:
         self, p: int, offset: int, rows: Mapping[tuple[str, str], bytes | None], alerts: Iterable[Alert]
     ) -> None:
         """The unit, committed by its last row: that one is sent when the others are durable."""
-        *parts, head = journal.encode(offset, rows, alerts)
-        for part in (parts, [head]):
-            if part:
-                self._watchdog.check()
-                await self._tables.write(p, offset, (("journal", key, value) for key, value in part))
+        *parts, head = journal.encode(offset, rows, alerts, marks=self._tables.marks(p))
+        if parts:
+            await self._watchdog.allow(p)
+            await self._tables.write(p, offset, (("journal", key, value) for key, value in parts))
+            await crash.point("journal-parts")
+        await self._watchdog.allow(p)
+        await self._tables.write(p, offset, [("journal", *head)])
 
     async def _write_effects(
         self, p: int, offset: int, rows: Mapping[tuple[str, str], bytes | None], alerts: Iterable[Alert]
     ) -> None:
         if rows:
-            self._watchdog.check()
+            await self._watchdog.allow(p)
             await self._tables.write(p, offset, ((table, key, value) for (table, key), value in rows.items()))
         if alerts:
-            self._watchdog.check()
-            metrics.ALERTS.inc(await self._send(self._alerts_topic, ((a.key.encode(), a.value, list(a.headers)) for a in alerts)))
+            await self._watchdog.allow(p)
+            records = ((a.key.encode(), a.value, list(a.headers)) for a in alerts)
+            metrics.ALERTS.inc(await self._send("alerts", self._alerts_topic, records))
             for a in alerts:
                 if a.key.startswith(HEARTBEAT):
                     metrics.HEARTBEAT.labels(a.key.removeprefix(HEARTBEAT)).set(a.ts_ms / 1000)
 
-    async def _send(self, topic: str, records: Iterable[tuple[bytes | None, bytes, Any]]) -> int:
-        """Send (key, value, headers) in order and wait until all are durable; how many."""
-        acks = [await self._app.producer.send(topic, key, value, None, None, headers) for key, value, headers in records]
+    async def _send(self, what: str, topic: str, records: Iterable[tuple[bytes | None, bytes, Any]]) -> int:
+        """Send (key, value, headers) in order and wait until all are durable; how many. ``what``: alerts or letters."""
+        acks = []
+        for key, value, headers in records:
+            acks.append(await self._app.producer.send(topic, key, value, None, None, headers))
+            await crash.point("output-sent", what)
         await asyncio.gather(*acks)
+        await crash.point("output-acked", what)
         return len(acks)
 
     @staticmethod
@@ -257,7 +242,9 @@ class Correlate:
         for tp, end in (await self._app.consumer.highwaters(*positions)).items():
             metrics.BEHIND.labels(str(tp.partition)).set(max(0, end - positions[TP(*tp)]))
         if self.flow.is_open:
+            await crash.point("facts-commit")
             await self._commit_noted()
+            await crash.point("facts-committed")
 
     async def _commit_noted(self) -> None:
         positions = {TP(self.topic, p): h.offset + 1 for p, h in self.held.items()}
@@ -313,7 +300,9 @@ class Correlate:
         for p in partitions:
             if generation != app.consumer_generation_id:
                 return
+            await crash.point("recovery-begun")
             unit = journal.decode(dict(self._tables.by_name["journal"].stored(p)))
+            intact.check(unit, await self._tables.spans(p), app.conf.id)
             offset = -1 if unit is None else unit.offset
             held = self.held.get(p)
             if held is None or not held.offset == held.applied == offset:
@@ -321,6 +310,7 @@ class Correlate:
                     self._outbox[p] = time.monotonic()
                     await self._write_effects(p, offset, unit.rows, unit.alerts)
                     self._outbox.pop(p, None)
+                    await crash.point("recovery-written")
                 if offset >= 0:
                     await self._upgrade(p, offset)
                 held = self.held[p] = Held(self._load(p), offset)
@@ -332,6 +322,7 @@ class Correlate:
         positions = {TP(self.topic, p): self.held[p].offset + 1 for p in partitions}
         if not await app.consumer._commit(positions) and generation == app.consumer_generation_id:
             die(f"the position of {self.topic} could not be set to {positions}")
+        await crash.point("recovery-placed")
 
     async def _upgrade(self, p: int, offset: int) -> None:
         """Bring the rows of an older version up to date: one unit of work at the offset they stand at.

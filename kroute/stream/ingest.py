@@ -20,7 +20,7 @@ from faust.types import TP
 
 from kroute.errors import BadMessage
 from kroute.settings import Settings
-from kroute.stream import metrics
+from kroute.stream import crash, metrics
 from kroute.stream.budget import Budget, Pressure, read_note
 from kroute.stream.consumer import Batch
 from kroute.stream.flow import Flow
@@ -101,6 +101,7 @@ class Ingest:
         generation = self._app.consumer_generation_id
         # What was read before a rebalance is read again, by whoever owns the partition now.
         batches = [b for b in batches if b.generation_id == generation]
+        await crash.point("input-taken")
         try:
             await self._forward([r for b in batches for r in b.records])
         except Exception as e:
@@ -157,12 +158,15 @@ class Ingest:
         """Send (topic, value, partition) and wait until all are durable."""
         send = self._app.producer.send
         acks = [await send(topic, None, value, p, None, None) for topic, value, p in values]
+        await crash.point("ingest-sent")
         for ack in await asyncio.gather(*acks):
             if ack.topic == self._facts and ack.timestamp is not None:  # facts has the broker's append times
                 self.clock.saw(ack.timestamp, time.monotonic())
+        await crash.point("ingest-acked")
 
     async def _store_placement(self, key: bytes, value: bytes) -> None:
         await (await self._app.producer.send(self._placements, key, value, None, None, None))
+        await crash.point("placement-acked")
         log.info("domain %s is placed in partition %s of %s", key.decode(), value.decode(), self._facts)
 
     # -- progress and positions ------------------------------------------------------------------------------
@@ -249,5 +253,9 @@ class Ingest:
     async def commit(self) -> None:
         """Commit the positions that moved."""
         moved = {tp: o for tp, o in self.positions.items() if self._committed.get(tp) != o}
-        if moved and await self._app.consumer._commit(moved):
+        if not moved:
+            return
+        await crash.point("ingest-commit")
+        if await self._app.consumer._commit(moved):
             self._committed.update(moved)
+            await crash.point("ingest-committed")

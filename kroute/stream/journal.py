@@ -33,12 +33,16 @@ class Body(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
-    """The committed unit: its facts offset, how many parts its body has, and the first part."""
+    """The committed unit: its facts offset, how many parts its body has, and the first part.
+
+    ``marks``: the newest changelog offset of each table as the unit began; a changelog that ends before has lost rows.
+    """
 
     v: int
     offset: int
     parts: int
     body: bytes
+    marks: dict[str, int] = {}
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
@@ -51,12 +55,13 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
 class Unit(msgspec.Struct, frozen=True):
     """A unit as read back: its facts offset, and the rows and alerts to write once more.
 
-    Both are empty where the unit is known to have been applied in full.
+    Both are empty where the unit is known to have been applied in full. ``marks``: as in its head.
     """
 
     offset: int
     rows: dict[tuple[str, str], bytes | None] = {}
     alerts: tuple[Alert, ...] = ()
+    marks: dict[str, int] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -66,7 +71,11 @@ _body = msgspec.msgpack.Decoder(Body)
 
 
 def encode(
-    offset: int, rows: Mapping[tuple[str, str], bytes | None], alerts: Iterable[Alert], part_bytes: int = PART_BYTES
+    offset: int,
+    rows: Mapping[tuple[str, str], bytes | None],
+    alerts: Iterable[Alert],
+    part_bytes: int = PART_BYTES,
+    marks: Mapping[str, int] | None = None,
 ) -> list[tuple[str, bytes]]:
     """Journal rows (key, value) of a unit in the order they must be written; the last one commits."""
     body = _encode(
@@ -77,7 +86,7 @@ def encode(
     )
     chunks = [body[i : i + part_bytes] for i in range(0, len(body), part_bytes)]
     out = [(f"{HEAD_KEY}/{i}", _encode(Part(offset, chunk))) for i, chunk in enumerate(chunks[1:], 1)]
-    out.append((HEAD_KEY, _encode(Head(VERSION, offset, len(chunks), chunks[0]))))
+    out.append((HEAD_KEY, _encode(Head(VERSION, offset, len(chunks), chunks[0], dict(marks or {})))))
     return out
 
 
@@ -101,10 +110,10 @@ def decode(stored: Mapping[str, bytes]) -> Unit | None:
         for i in range(1, head.parts):
             part = _part.decode(stored[f"{HEAD_KEY}/{i}"])
             if part.offset != head.offset:
-                return Unit(head.offset)
+                return Unit(head.offset, marks=head.marks)
             chunks.append(part.body)
         body = _body.decode(b"".join(chunks))
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError, KeyError) as e:
         raise StateError(f"the journal cannot be read ({e}). Was its changelog written by something else?") from None
     rows = {(table, key): value for table, key, value in body.rows}
-    return Unit(head.offset, rows, tuple(Alert(key, value, headers, ts) for key, value, headers, ts in body.alerts))
+    return Unit(head.offset, rows, tuple(Alert(key, value, headers, ts) for key, value, headers, ts in body.alerts), head.marks)

@@ -6,6 +6,7 @@ given its partitions to another: after a stall it must not write over what the o
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -38,16 +39,26 @@ def clock_s() -> float:
 
 
 class Watchdog:
-    """Ends the process when it stood still, or when one unit of work takes, longer than ``limit_s``.
+    """Ends the process where what it has under way could land on what another worker writes by now.
 
-    A thread looks every ``period_s``: an idle worker is alive as long as the thread runs. ``check`` is called
-    before each write, because after a stall the writer may wake up before the thread does.
+    1. The process stood still for longer than ``limit_s``.
+    2. A unit of work is under way for longer than that, and so long the group has not said either that this worker is a
+       member. A broker that fails over makes a unit slow; while heartbeats are acknowledged nobody else has its partitions.
+    3. The group says that it is no member any more, and a unit is under way.
+    4. A unit of work takes longer than ``stuck_s``, whatever the group says.
+
+    A thread looks every ``period_s``: an idle worker is alive as long as the thread runs. ``allow`` is awaited
+    before each write: after a stall the writer may wake up before the thread does, and a worker that has not heard
+    from its group writes nothing until it has.
     """
 
-    def __init__(self, limit_s: float, period_s: float = 0.25) -> None:
+    def __init__(self, limit_s: float, period_s: float = 0.25, stuck_s: float = 60.0) -> None:
         self.limit_s = limit_s
+        self._stuck_s = stuck_s
         self._period_s = period_s
         self._seen = clock_s()
+        self._heard: float | None = None
+        self._lost = False
         self._units: dict[tuple[int, int], float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
@@ -61,6 +72,15 @@ class Watchdog:
         """Stop looking; for a clean stop."""
         self._stop.set()
 
+    def heard(self, sent_s: float) -> None:
+        """The group acknowledged a heartbeat that was sent at this time (its session counts from there), or a join."""
+        self._heard = sent_s
+        self._lost = False
+
+    def lost(self) -> None:
+        """The group answered that this worker is no member."""
+        self._lost = True
+
     def begin(self, partition: int, offset: int) -> None:
         """A unit of work begins, with the record at this offset."""
         self._units[partition, offset] = clock_s()
@@ -73,9 +93,16 @@ class Watchdog:
         """Why the process must end at ``now``; None where it may go on."""
         if now - self._seen > self.limit_s:
             return f"the process stood still for {now - self._seen:.1f} s"
-        since = min(self._units.copy().values(), default=now)  # a copy: the thread looks while the loop writes
-        if now - since > self.limit_s:
-            return f"one unit of work takes {now - since:.1f} s"
+        units = self._units.copy().values()  # a copy: the thread looks while the loop writes
+        if not units:
+            return None
+        took = now - min(units)
+        if self._lost:
+            return "the group says that this worker is no member, with a unit of work under way"
+        if took > self._stuck_s:
+            return f"one unit of work takes {took:.1f} s"
+        if took > self.limit_s and self._unheard(now, took) > self.limit_s:
+            return f"one unit of work takes {took:.1f} s, and no heartbeat was acknowledged for {self._unheard(now, took):.1f} s"
         return None
 
     def check(self) -> None:
@@ -83,7 +110,20 @@ class Watchdog:
         if self._thread.is_alive():
             why = self.overdue(clock_s())
             if why is not None:
-                die(f"{why}, more than half the session timeout: another worker may own its partitions by now")
+                die(f"{why}: another worker may own its partitions by now")
+
+    async def allow(self, partition: int) -> None:
+        """Before a write: wait until the group has lately said that this worker is a member; nothing is under way so long."""
+        self.check()
+        while self._unheard(clock_s(), 0.0) > self.limit_s:
+            for unit in [u for u in self._units if u[0] == partition]:
+                self._units[unit] = clock_s()
+            await asyncio.sleep(self._period_s / 2)
+            self.check()
+
+    def _unheard(self, now: float, otherwise: float) -> float:
+        """Seconds since the last acknowledged heartbeat was sent; before the first, ``otherwise``."""
+        return otherwise if self._heard is None else now - self._heard
 
     def _run(self) -> None:
         while not self._stop.wait(self._period_s):

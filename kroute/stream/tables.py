@@ -17,7 +17,8 @@ from faust.types import TP
 
 from kroute.contracts.topics import TABLES
 from kroute.errors import StateError
-from kroute.stream import metrics
+from kroute.stream import crash, metrics
+from kroute.stream.admin import Span
 from kroute.stream.changelog import engine_key, offset_header, stored_key
 
 MAX_ROW = 512 * 1024
@@ -75,6 +76,7 @@ class Tables:
     def __init__(self, app: faust.App, partitions: int) -> None:
         self._app = app
         self.by_name: dict[str, RowTable] = {}
+        self._newest: dict[int, dict[str, int]] = {}
         for name in TABLES:
             table = RowTable(
                 app,
@@ -105,6 +107,20 @@ class Tables:
                 out[tp] = ends[tp] - 1 - read
         return out
 
+    async def spans(self, partition: int) -> dict[str, Span]:
+        """What each table's changelog holds of a partition; from then on ``marks`` are known."""
+        consumer: Any = self._app.consumer
+        topics = {name: TP(table.changelog_topic_name, partition) for name, table in self.by_name.items()}
+        starts = await consumer.earliest_offsets(*topics.values())
+        ends = await consumer.highwaters(*topics.values())
+        found = {name: Span(tp.topic, partition, starts[tp] or 0, ends[tp] or 0) for name, tp in topics.items()}
+        self._newest[partition] = {name: s.end - 1 for name, s in found.items() if s.end and name != "journal"}
+        return found
+
+    def marks(self, partition: int) -> dict[str, int]:
+        """The newest changelog offset of each table but the journal."""
+        return dict(self._newest.get(partition, {}))
+
     async def write(self, partition: int, offset: int, rows: Iterable[tuple[str, str, bytes | None]]) -> None:
         """Write rows (table, engine key, value or None to delete) in order; returns when all are durable.
 
@@ -125,7 +141,17 @@ class Tables:
             raw = stored_key(partition, key)
             acks.setdefault(name, []).append(await send(table.changelog_topic_name, raw, value, partition, None, headers))
             written.setdefault(name, []).append((raw, value))
+            await crash.point("row-sent", name)
         for name, futures in acks.items():
             newest = max(ack.offset for ack in await asyncio.gather(*futures))
-            self.by_name[name].apply(partition, written[name], newest)
+            if name != "journal":
+                self._newest.setdefault(partition, {})[name] = newest
+            await crash.point("rows-acked", name)
+            try:
+                self.by_name[name].apply(partition, written[name], newest)
+            except Exception as e:  # rocksdict has no exception of its own
+                raise StateError(
+                    f"the local store cannot be written: {e}. Is its disk full? The changelog has the rows"
+                ) from None
+            await crash.point("rows-stored", name)
             metrics.ROWS.labels(name).inc(len(futures))

@@ -13,6 +13,7 @@ from faust.types import TP
 
 from kroute.settings import Settings
 from kroute.stream import correlate, journal
+from kroute.stream.admin import Span
 from kroute.stream.correlate import Correlate
 from kroute.stream.process import Watchdog
 from tests.unit.stream.fake_engine import FakeEngine
@@ -44,7 +45,9 @@ class World:
             )
             for name in ("journal", "consumer_lag", "entities")
         }
+        self.changelog_starts = 0
         app = SimpleNamespace(
+            conf=SimpleNamespace(id="kroute"),
             consumer_generation_id=1,
             rebalancing=False,
             tables=SimpleNamespace(recovery=SimpleNamespace(signal_recovery_start=asyncio.Event())),
@@ -65,6 +68,13 @@ class World:
 
     async def unread(self, partitions: list[int]) -> dict[TP, int]:
         return self.left_unread
+
+    async def spans(self, p: int) -> dict[str, Span]:
+        held = {name: len(self._rows(name, p)) for name in self.by_name}
+        return {name: Span(name, p, self.changelog_starts, n + self.changelog_starts) for name, n in held.items()}
+
+    def marks(self, p: int) -> dict[str, int]:
+        return {name: len(self._rows(name, p)) - 1 for name in self.by_name if name != "journal" and self._rows(name, p)}
 
     async def write(self, p: int, offset: int, rows: Iterable[tuple[str, str, bytes | None]]) -> None:
         await self.may_write.wait()
@@ -396,3 +406,12 @@ async def test_the_former_units_parts_are_not_taken_for_those_of_the_migration(m
     unit = journal.decode(world.stored["journal"][0])
     assert unit is not None
     assert (unit.offset, unit.rows, unit.alerts) == (4, {}, ())
+
+
+async def test_a_changelog_that_was_deleted_from_ends_the_process_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    await world.correlate.recover()
+    await world.unit(0)
+    world.changelog_starts = 5
+    with pytest.raises(Died, match=r"what was before 5 was deleted.*delete every topic kroute-\*-changelog"):
+        await world.correlate.recover()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from kroute.errors import StateError
-from kroute.stream import process
+from kroute.stream import consumer, process
+from kroute.stream.consumer import told
 from kroute.stream.process import Datadir, Watchdog
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(process, "clock_s", lambda: now[0])
+    for module in (process, consumer):
+        monkeypatch.setattr(module, "clock_s", lambda: now[0])
     return now
 
 
@@ -28,6 +31,78 @@ def test_an_idle_worker_is_never_overdue_while_its_watchdog_looks(clock: list[fl
 def test_a_process_that_stood_still_is_overdue_even_when_idle(clock: list[float]) -> None:
     dog = Watchdog(5)
     assert "stood still for 6.0 s" in (dog.overdue(106) or "")
+
+
+def test_a_slow_unit_is_no_reason_to_end_while_the_group_answers(clock: list[float]) -> None:
+    dog = Watchdog(5, stuck_s=60)
+    dog.begin(0, 1)
+    for at in range(101, 160, 3):  # a broker fails over: nothing is written, and another broker answers heartbeats
+        clock[0] = dog._seen = float(at)
+        dog.heard(at - 0.5)
+        assert dog.overdue(at) is None
+    clock[0] = dog._seen = 161.0
+    dog.heard(160.5)
+    assert "one unit of work takes 61.0 s" in (dog.overdue(161) or "")
+
+
+def test_a_unit_under_way_that_the_group_does_not_vouch_for_is_overdue(clock: list[float]) -> None:
+    dog = Watchdog(5)
+    dog.heard(100)
+    dog.begin(0, 1)
+    dog._seen = 105.5
+    assert "no heartbeat was acknowledged for 5.5 s" in (dog.overdue(105.5) or "")
+    dog.end(0, 1)
+    assert dog.overdue(105.5) is None, "nothing is under way that could land later"
+
+
+def test_a_unit_under_way_when_the_group_does_not_know_the_worker_ends_it_at_once(clock: list[float]) -> None:
+    dog = Watchdog(5)
+    dog.heard(100)
+    dog.lost()
+    assert dog.overdue(100) is None, "an idle worker joins again"
+    dog.begin(0, 1)
+    assert "no member" in (dog.overdue(100) or "")
+    dog.heard(100)  # it joined
+    assert dog.overdue(100) is None
+
+
+async def test_no_write_begins_until_the_group_was_heard(clock: list[float]) -> None:
+    dog = Watchdog(5, period_s=0.01)
+    dog.heard(100)
+    dog.begin(0, 1)
+    clock[0] = dog._seen = 130.0
+    writer = asyncio.create_task(dog.allow(0))
+    await asyncio.sleep(0.05)
+    assert not writer.done()
+    assert dog.overdue(130) is None, "it waits and has nothing under way"
+    dog.heard(129.9)
+    await asyncio.wait_for(writer, 1)
+
+
+async def test_answers_of_the_group_reach_the_watchdog(clock: list[float]) -> None:
+    class Coordinator:
+        member_id = "m"
+        answer = True
+
+        async def _do_heartbeat(self) -> bool:
+            clock[0] += 1.0
+            return self.answer
+
+        async def _on_join_complete(self, *_: object) -> str:
+            return "joined"
+
+    coordinator, dog = Coordinator(), Watchdog(5)
+    told(coordinator, dog)
+    assert await coordinator._do_heartbeat()
+    assert dog._heard == 100.0, "it counts from when it was sent"
+    coordinator.answer = False
+    assert not await coordinator._do_heartbeat()
+    assert (dog._heard, dog._lost) == (100.0, False), "no answer says nothing"
+    coordinator.member_id = ""
+    await coordinator._do_heartbeat()
+    assert dog._lost
+    assert await coordinator._on_join_complete() == "joined"
+    assert (dog._heard, dog._lost) == (103.0, False)
 
 
 def test_a_unit_of_work_that_takes_too_long_is_overdue_and_a_finished_one_is_not(clock: list[float]) -> None:

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup run test lint unit kafka fuzz bench lock audit sbom clean
+.PHONY: help setup run test lint unit kafka fuzz soak bench lock audit sbom clean
 
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -45,6 +45,9 @@ kafka: setup ## tests on a real Kafka and Connect
 fuzz: setup ## over a million bad inputs to every decoder and parser, and the properties of arrival at length
 	$(BIN)/python -m tests.fuzz.run --inputs 1200000
 	KROUTE_EXAMPLES=60 $(BIN)/pytest tests/unit/equivalence
+
+soak: setup ## deaths, rebalances and broker trouble for as long as you like: make soak ARGS="--schedules 200 --minutes 60 --seed 7"
+	$(BIN)/python -m tests.soak $(ARGS)
 
 bench: setup ## every benchmark; figures, not tests
 	for b in tests/bench/bench_*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done

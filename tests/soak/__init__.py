@@ -1,0 +1,1 @@
+"""The long tier: what takes minutes or hours, by ``make soak``."""

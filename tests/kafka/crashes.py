@@ -84,6 +84,7 @@ class Estate(Installation):
         def one() -> bool:
             nonlocal found
             if found.process.poll() == EXIT_FAILED:
+                self._tended = [(w, d) for w, d in self._tended if w is not found]  # it is seen to here
                 found = self.worker(datadir)
             return found.get("/ready")[0] == 200
 

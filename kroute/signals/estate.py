@@ -17,6 +17,7 @@ from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus, ConsumerLag,
 from kroute.signals import rowkeys
 from kroute.signals.ended import Ended
 from kroute.signals.former import HELD, Former
+from kroute.signals.former_leaders import FormerLeaders
 from kroute.signals.model import Rows
 from kroute.signals.parts import Parts
 
@@ -74,6 +75,7 @@ class Estate:
         self._gone: dict[Entity, int] = {}
         self._ended = Ended(rows, TABLE)
         self._former = Former(rows, TABLE)
+        self._led = FormerLeaders(rows, TABLE, self._former.counts)
         self._parts = Parts(rows, TABLE)
         self.brokers: dict[str, dict[int, str]] = {}
         """Cluster → broker id → ``alive`` | ``fenced`` | ``gone``."""
@@ -112,6 +114,10 @@ class Estate:
         ids = self._leaders.get((cluster, topic))
         return ids[partition] if ids is not None and 0 <= partition < len(ids) else None
 
+    def former_leaders(self, cluster: str, topic: str) -> dict[int, int]:
+        """Partition → the broker that led it when it went, for brokers that are gone or not long back."""
+        return self._led.of(cluster, topic)
+
     # -- feeding ---------------------------------------------------------------------------------------------
 
     def observe_topology(self, m: Topology) -> None:
@@ -140,6 +146,7 @@ class Estate:
                 hosts.update(dict.fromkeys(p.replicas))
             key = (c, t.name)
             if self._leaders.get(key) != tuple(ids) and at >= self._leaders_at.get(key, -1):
+                self._led.moved(c, t.name, self._leaders.get(key, ()), ids, at)
                 self._leaders[key], self._leaders_at[key] = tuple(ids), at
                 self._rows.put(TABLE, rowkeys.join("leaders", c, t.name), msgspec.msgpack.encode((at, ids)))
             self._edges(e, "topic-leaders", [_broker(c, i) for i in dict.fromkeys(ids) if i >= 0], at)
@@ -272,6 +279,7 @@ class Estate:
         self._placed.pop((entity.cluster, entity.name), None)
         if entity.kind == "topic" and self._leaders.pop((entity.cluster, entity.name), None) is not None:
             self._leaders_at.pop((entity.cluster, entity.name), None)
+            self._led.forget(entity.cluster, entity.name)
             self._rows.drop(TABLE, rowkeys.join("leaders", entity.cluster, entity.name))
 
     # -- edges and rows --------------------------------------------------------------------------------------
@@ -368,6 +376,8 @@ class Estate:
         elif kind == "leaders":
             at, ids = msgspec.msgpack.decode(value, type=tuple[int, list[int]])
             self._leaders[(rest[0], rest[1])], self._leaders_at[(rest[0], rest[1])] = tuple(ids), at
+        elif kind == "moved":
+            self._led.load(rest[0], rest[1], value)
         elif kind == "platform":
             self.platforms[rest[0]] = value.decode()
         elif kind == "brokers":

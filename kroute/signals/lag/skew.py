@@ -5,17 +5,28 @@ Only reached past a cheap check that some partition is behind at all (the worst 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from kroute.signals.lag.led import leading
 from kroute.signals.lag.ring import Bools, Carry, Ints, Ring
 from kroute.signals.lag.verdict import CAP, Found, Verdict, number, span
 from kroute.signals.lag.view import View
 
 LeaderOf = Callable[[str, int], int | None]
+
+
+class Leaders(NamedTuple):
+    """Who leads a partition (None: not known), who led each of a topic when it went, and the rack of a broker."""
+
+    of: LeaderOf
+    former: Callable[[str], Mapping[int, int]]
+    rack: Callable[[int], str | None]
+
+
 NOT_WAITING = np.int64(-1)
 
 
@@ -25,11 +36,12 @@ class Skew:
 
     ring: Ring
     v: View
-    leader_of: LeaderOf
+    leaders: Leaders
     frozen_topics: list[str] = field(default_factory=list)
     """Topics with several partitions, all frozen while others of the group move."""
     frozen_since_ms: int = 0
     growing_topics: list[str] = field(default_factory=list)
+    _led: dict[str, Any] | None = None
 
     def name(self, i: int) -> tuple[str, int]:
         """Topic and partition id of the view's column ``i``."""
@@ -44,8 +56,23 @@ class Skew:
         return [t for t in self.ring.topics if flags[self.ring.slices[t]].any()]
 
     def detail(self, topics: list[str]) -> dict[str, Any]:
-        """The topics that are behind."""
-        return {"topics": (topics or self.topics_of(self.v.lag[-1] > 0))[:CAP]}
+        """The topics that are behind, and whose partitions they are (``led``)."""
+        return {"topics": (topics or self.topics_of(self.v.lag[-1] > 0))[:CAP], **self.led()}
+
+    def led(self) -> dict[str, Any]:
+        """Detail that says how far the lag is that of what a broker or a rack leads (``led.leading``)."""
+        if self._led is None:
+            n = len(self.v.cols)
+            leaders = self.ring.leader[self.v.cols].astype(np.int64)
+            for i in np.flatnonzero(leaders < 0).tolist():
+                leaders[i] = x if (x := self.leaders.of(*self.name(i))) is not None else -1
+            former = np.full(n, -1, np.int64)
+            moved = {t: m for t in self.ring.topics if (m := self.leaders.former(t))}
+            for i in range(n) if moved else ():
+                topic, partition = self.name(i)
+                former[i] = moved.get(topic, {}).get(partition, -1)
+            self._led = leading(self.v, leaders, former, self.leaders.rack)
+        return self._led
 
     def where(self, columns: Iterable[int]) -> dict[str, Any]:
         """Detail that names partitions and their leaders."""
@@ -56,6 +83,7 @@ class Skew:
             "partitions": [f"{t}/{p}" for t, p in listed[:CAP]],
             "partitions_total": len(listed),
             "leaders": sorted(leaders)[:CAP],
+            **self.led(),
         }
 
     def leader(self, i: int) -> int | None:
@@ -64,18 +92,20 @@ class Skew:
         if told >= 0:
             return told
         topic, partition = self.name(i)
-        return self.leader_of(topic, partition)
+        return self.leaders.of(topic, partition)
 
     def _leader(self, topic: str, partition: int) -> int | None:
         s = self.ring.slices[topic]
         at = int(np.searchsorted(self.ring.ids[s], partition)) + s.start
         told = int(self.ring.leader[at])
-        return told if told >= 0 else self.leader_of(topic, partition)
+        return told if told >= 0 else self.leaders.of(topic, partition)
 
 
-def skew(ring: Ring, v: View, out: Verdict, carry: Carry, leader_of: LeaderOf, owner: Ints | None, members: list[str]) -> Skew:
+def skew(
+    ring: Ring, v: View, out: Verdict, carry: Carry, leaders: Leaders, owner: Ints | None, members: list[str]
+) -> Skew:  # fmt: skip
     """Say L9, L10, L11. ``owner`` is the member's index per ring column (-1 nobody's), None where not known."""
-    s = Skew(ring, v, leader_of)
+    s = Skew(ring, v, leaders)
     kinds = ("partition-stuck", "member-lagging", "partition-lagging")
     if v.n < 4:
         out.unknown(*kinds)
@@ -135,7 +165,7 @@ def _stuck(
 
     def l9() -> Found:
         if not columns:
-            return Found(v.t, 0.0, "the offset moves again", {})
+            return Found(v.t, 0.0, "the offset moves again", s.led())
         at = [f"{t}/{p}" for t, p in sorted(s.name(i) for i in columns)]
         offset = int(v.committed[-1, columns[0]])
         stands = ", ".join(at[:3]) + (f" and {len(at) - 3} more" if len(at) > 3 else "")
@@ -233,7 +263,7 @@ def _slow(
 
     def l10() -> Found:
         if member is None or mine is None:
-            return Found(v.t, 0.0, "the member keeps up again", {})
+            return Found(v.t, 0.0, "the member keeps up again", s.led())
         cols = [int(i) for i in np.flatnonzero(held)]
         name = members[member] if member < len(members) else "?"
         records = number(float(v.lag[-1, cols].sum()))
@@ -247,7 +277,7 @@ def _slow(
     def l11() -> Found:
         cols = [int(i) for i in np.flatnonzero(moving)]
         if not cols:
-            return Found(v.t, 0.0, "the partition keeps up again", {})
+            return Found(v.t, 0.0, "the partition keeps up again", s.led())
         at = ", ".join(f"{t}/{p}" for t, p in sorted(s.name(i) for i in cols)[:3])
         why = f"{share:.0%} of the lag is in {at}: {number(float(v.lag[-1, cols].sum()))} records behind, still moving"
         detail = s.where(cols)

@@ -1,12 +1,13 @@
 """Where a group falls behind: on the partitions of which leaders, and more there than elsewhere?
 
-A broker in trouble holds up what it leads, or led when it went; a consumer in trouble falls behind everywhere alike, save
-for what its members read. Of a group's lag only what grew beyond the broker's part of what is produced speaks of the broker.
+A broker in trouble holds up what it leads, or led when it went, and those who read its copy in their rack; a consumer in
+trouble falls behind everywhere alike, save for what its members read. Of a group's lag only what grew beyond the broker's part
+of what is produced speaks of the broker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,22 +26,22 @@ STEPS = 4
 """Steps in which it is told, so that it does not change with every poll."""
 
 
-def leading(v: View, leaders: Ints, former: Ints, rack_of: Callable[[int], str | None]) -> dict[str, Any]:
+def leading(v: View, serving: Sequence[Ints], rack_of: Callable[[int], str | None]) -> dict[str, Any]:
     """How far (0–1] the lag of the window's newest poll is that of what each broker leads, ``led``, or the brokers of each
     rack, ``led_racks``; those of which it is not are left out. Empty where too little is known.
 
-    ``leaders``, ``former``: broker by column of the view, -1 where not known, or where none went.
+    ``serving``: broker by column of the view, -1 where there is none: leaders, who led it when it went, whose copy is read.
     """
     behind = _grown(v)
     total = int(behind.sum())
-    if total <= 0 or float(behind[(leaders < 0) & (former < 0)].sum()) > (1 - NEARLY_ALL) * total:
+    if total <= 0 or float(behind[np.max(serving, axis=0) < 0].sum()) > (1 - NEARLY_ALL) * total:
         return {}
     made = v.end[-1] - v.end[0]
     if not made.any():
         made = np.ones(len(behind), np.int64)
     told: dict[str, list[int]] = {}
     racks: dict[str, list[int]] = {}
-    for b in np.unique(np.concatenate((leaders, former))).tolist():
+    for b in np.unique(np.concatenate(serving)).tolist():
         if b >= 0:
             told[str(b)] = [b]
             racks.setdefault(rack_of(b) or "", []).append(b)
@@ -49,7 +50,7 @@ def leading(v: View, leaders: Ints, former: Ints, rack_of: Callable[[int], str |
     def parts(of: dict[str, list[int]]) -> dict[str, float]:
         found = {}
         for name, brokers in of.items():
-            theirs = np.isin(leaders, brokers) | np.isin(former, brokers)
+            theirs = np.isin(serving, brokers).any(axis=0)
             usual = float(made[theirs].sum()) / float(made.sum())
             extra = 1.0 if usual > NEARLY_ALL else (float(behind[theirs].sum()) / total - usual) / (1.0 - usual)
             part = round(STEPS * min(1.0, extra / WHOLE)) / STEPS

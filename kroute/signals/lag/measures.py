@@ -46,7 +46,10 @@ class LagMeasures:
                     out.append(Fresh(topic, lag[1], lag[2], s))
             return out
 
-        leaders = Leaders(lambda topic, p: estate.leader(c, topic, p), lambda topic: estate.former_leaders(c, topic), rack_of)
+        leaders = Leaders(
+            lambda topic, p: estate.leader(c, topic, p), lambda topic: estate.partitions.former(c, topic),
+            lambda topic: estate.partitions.replicas(c, topic), rack_of,
+        )  # fmt: skip
         return Surroundings(
             self._known.schedule_period_s(c, name), _ISOLATION.get(stated or "", 0), leaders, fresh, left,
         )  # fmt: skip

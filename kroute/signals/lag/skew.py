@@ -5,7 +5,7 @@ Only reached past a cheap check that some partition is behind at all (the worst 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,10 +20,11 @@ LeaderOf = Callable[[str, int], int | None]
 
 
 class Leaders(NamedTuple):
-    """Who leads a partition (None: not known), who led each of a topic when it went, and the rack of a broker."""
+    """Who leads a partition (None: not known), who led each of a topic when it went, who has copies, and a broker's rack."""
 
     of: LeaderOf
     former: Callable[[str], Mapping[int, int]]
+    replicas: Callable[[str], Sequence[Sequence[int]]]
     rack: Callable[[int], str | None]
 
 
@@ -37,6 +38,9 @@ class Skew:
     ring: Ring
     v: View
     leaders: Leaders
+    owner: Ints | None
+    racks: Sequence[str | None]
+    """Of members; ``owner`` is the member's index per ring column."""
     frozen_topics: list[str] = field(default_factory=list)
     """Topics with several partitions, all frozen while others of the group move."""
     frozen_since_ms: int = 0
@@ -59,20 +63,35 @@ class Skew:
         """The topics that are behind, and whose partitions they are (``led``)."""
         return {"topics": (topics or self.topics_of(self.v.lag[-1] > 0))[:CAP], **self.led()}
 
+    def led_by(self, broker: int, columns: Iterable[int]) -> dict[str, Any]:
+        """``where`` for what a rule found to be the doing of one leader."""
+        detail = self.where(columns)
+        return detail | {"leader": broker, "led": {**detail.get("led", {}), str(broker): 1.0}}
+
     def led(self) -> dict[str, Any]:
         """Detail that says how far the lag is that of what a broker or a rack leads (``led.leading``)."""
         if self._led is None:
-            n = len(self.v.cols)
             leaders = self.ring.leader[self.v.cols].astype(np.int64)
             for i in np.flatnonzero(leaders < 0).tolist():
                 leaders[i] = x if (x := self.leaders.of(*self.name(i))) is not None else -1
-            former = np.full(n, -1, np.int64)
-            moved = {t: m for t in self.ring.topics if (m := self.leaders.former(t))}
-            for i in range(n) if moved else ():
-                topic, partition = self.name(i)
-                former[i] = moved.get(topic, {}).get(partition, -1)
-            self._led = leading(self.v, leaders, former, self.leaders.rack)
+            self._led = leading(self.v, [leaders, *self._others(leaders)], self.leaders.rack)
         return self._led
+
+    def _others(self, leaders: Ints) -> list[Ints]:
+        """By column of the view who led it when it went, and whose copy its reader finds in its own rack, -1 where nobody."""
+        former, near = np.full(len(leaders), -1, np.int64), np.full(len(leaders), -1, np.int64)
+        rack = self.leaders.rack
+        moved = {t: m for t in self.ring.topics if (m := self.leaders.former(t))}
+        owner = self.owner if self.owner is not None and any(self.racks) else None
+        for i, leader in enumerate(leaders.tolist()) if moved or owner is not None else ():
+            topic, partition = self.name(i)
+            former[i] = moved.get(topic, {}).get(partition, -1)
+            reader = -1 if owner is None else int(owner[self.v.cols[i]])
+            here = self.racks[reader] if reader >= 0 else None
+            copies = self.leaders.replicas(topic) if here is not None and rack(leader) != here else ()
+            if partition < len(copies):
+                near[i] = next((b for b in copies[partition] if rack(b) == here), -1)
+        return [former, near]
 
     def where(self, columns: Iterable[int]) -> dict[str, Any]:
         """Detail that names partitions and their leaders."""
@@ -102,10 +121,12 @@ class Skew:
 
 
 def skew(
-    ring: Ring, v: View, out: Verdict, carry: Carry, leaders: Leaders, owner: Ints | None, members: list[str]
+    ring: Ring, v: View, out: Verdict, carry: Carry, leaders: Leaders, owner: Ints | None, members: list[str],
+    racks: Sequence[str | None],
 ) -> Skew:  # fmt: skip
-    """Say L9, L10, L11. ``owner`` is the member's index per ring column (-1 nobody's), None where not known."""
-    s = Skew(ring, v, leaders)
+    """Say L9, L10, L11. ``owner`` is the member's index per ring column (-1 nobody's), None where not known; ``racks``: of the
+    members."""
+    s = Skew(ring, v, leaders, owner, racks)
     kinds = ("partition-stuck", "member-lagging", "partition-lagging")
     if v.n < 4:
         out.unknown(*kinds)
@@ -296,7 +317,7 @@ def _slow(
         records = float(v.lag[-1, cols].sum())
         held = records / max(v.work[-1], 1)
         why = f"{held:.0%} of the lag is in the {len(cols)} partitions led by broker {broker}: {number(records)} records behind"
-        return Found(_rise(v, theirs, v.t), held, why, s.where(cols) | {"leader": broker})
+        return Found(_rise(v, theirs, v.t), held, why, s.led_by(broker, cols))
 
     out.say("partition-lagging", fires, True, l11_led)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kroute.contracts.inputs import BrokerInfo, PartitionInfo, TopicInfo, Topology
-from tests.unit.signals.lagbench import CLUSTER, T0, TOPIC, Bench, poll
+from tests.unit.signals.lagbench import CLUSTER, T0, TOPIC, Bench, member, poll
 
 STEP = 600
 """Records per partition and poll; twelve partitions, polls of a minute."""
@@ -96,3 +96,14 @@ def test_lag_of_what_the_brokers_of_a_rack_lead_is_the_racks() -> None:
     detail = b.symptom("lag-growing").detail
     assert detail["led_racks"] == {"a": 1.0}
     assert set(detail["led"]) <= {"0", "2"}
+
+
+@pytest.mark.parametrize(("rack", "led"), [("b", True), (None, False)])
+def test_a_broker_whose_copy_is_read_in_its_rack_holds_up_its_reader(rack: str | None, led: bool) -> None:
+    """Follower fetching (KIP-392): all is led by brokers of rack a, and the readers of what is behind stand in rack b, where
+    broker 1 has the only copies."""
+    b = Bench()
+    b.estate.observe_topology(placed(0, 1, "alive"))
+    members = (member("far", range(4), rack=rack), member("near", range(4, 12), rack="a"))
+    behind(lambda i, k: 2 * STEP * k * (i < 4), b=b, leaders=[0, 2] * 6, members=members)
+    assert ("1" in b.symptom("lag-growing").detail["led"]) is led

@@ -138,7 +138,7 @@ class Group:
         else:
             carry.isolation, carry.at_stable = v.isolation if not around.isolation else was.isolation, v.at_stable
             movement(v, carry)
-            s = skew(ring, v, out, carry, around.leaders, owner, names, [m.rack for m in self.members or ()])
+            s = skew(ring, v, out, carry, around.leaders, owner, names, self.members or ())
             fresh = around.fresh(n)
             pace(v, s, out, carry, pressed=pressed(v, fresh))
             position(ring, v, s, out, carry)

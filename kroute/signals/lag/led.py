@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kroute.signals.lag.ring import Ints
+from kroute.signals.lag.ring import Bools, Ints
 from kroute.signals.lag.verdict import CAP
 from kroute.signals.lag.view import View
 
@@ -39,20 +39,20 @@ def leading(v: View, serving: Sequence[Ints], rack_of: Callable[[int], str | Non
     made = v.end[-1] - v.end[0]
     if not made.any():
         made = np.ones(len(behind), np.int64)
-    told: dict[str, list[int]] = {}
-    racks: dict[str, list[int]] = {}
-    for b in np.unique(np.concatenate(serving)).tolist():
-        if b >= 0:
-            told[str(b)] = [b]
-            racks.setdefault(rack_of(b) or "", []).append(b)
-    racks.pop("", None)
+    told: dict[str, Bools] = {}
+    racks: dict[str, Bools] = {}
+    for b in sorted({b: None for s in serving for b in s.tolist() if b >= 0}):
+        theirs = told[str(b)] = np.logical_or.reduce([s == b for s in serving])
+        rack = rack_of(b)
+        if rack is not None:
+            racks[rack] = theirs | racks[rack] if rack in racks else theirs
+    all_made = float(made.sum())
 
-    def parts(of: dict[str, list[int]]) -> dict[str, float]:
+    def parts(of: dict[str, Bools]) -> dict[str, float]:
         found = {}
-        for name, brokers in of.items():
-            theirs = np.isin(serving, brokers).any(axis=0)
-            usual = float(made[theirs].sum()) / float(made.sum())
-            extra = 1.0 if usual > NEARLY_ALL else (float(behind[theirs].sum()) / total - usual) / (1.0 - usual)
+        for name, theirs in of.items():
+            usual = float(made @ theirs) / all_made
+            extra = 1.0 if usual > NEARLY_ALL else (float(behind @ theirs) / total - usual) / (1.0 - usual)
             part = round(STEPS * min(1.0, extra / WHOLE)) / STEPS
             if extra >= LEAST and part:
                 found[name] = part

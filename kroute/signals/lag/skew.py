@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kroute.contracts.inputs import Member
 from kroute.signals.lag.led import leading
 from kroute.signals.lag.ring import Bools, Carry, Ints, Ring
 from kroute.signals.lag.verdict import CAP, Found, Verdict, number, span
@@ -39,8 +40,8 @@ class Skew:
     v: View
     leaders: Leaders
     owner: Ints | None
-    racks: Sequence[str | None]
-    """Of members; ``owner`` is the member's index per ring column."""
+    readers: Sequence[Member]
+    """Members; ``owner`` is their index per ring column."""
     frozen_topics: list[str] = field(default_factory=list)
     """Topics with several partitions, all frozen while others of the group move."""
     frozen_since_ms: int = 0
@@ -82,12 +83,12 @@ class Skew:
         former, near = np.full(len(leaders), -1, np.int64), np.full(len(leaders), -1, np.int64)
         rack = self.leaders.rack
         moved = {t: m for t in self.ring.topics if (m := self.leaders.former(t))}
-        owner = self.owner if self.owner is not None and any(self.racks) else None
+        owner = self.owner if self.owner is not None and any(m.rack for m in self.readers) else None
         for i, leader in enumerate(leaders.tolist()) if moved or owner is not None else ():
             topic, partition = self.name(i)
             former[i] = moved.get(topic, {}).get(partition, -1)
             reader = -1 if owner is None else int(owner[self.v.cols[i]])
-            here = self.racks[reader] if reader >= 0 else None
+            here = self.readers[reader].rack if reader >= 0 else None
             copies = self.leaders.replicas(topic) if here is not None and rack(leader) != here else ()
             if partition < len(copies):
                 near[i] = next((b for b in copies[partition] if rack(b) == here), -1)
@@ -122,11 +123,11 @@ class Skew:
 
 def skew(
     ring: Ring, v: View, out: Verdict, carry: Carry, leaders: Leaders, owner: Ints | None, members: list[str],
-    racks: Sequence[str | None],
+    readers: Sequence[Member] = (),
 ) -> Skew:  # fmt: skip
-    """Say L9, L10, L11. ``owner`` is the member's index per ring column (-1 nobody's), None where not known; ``racks``: of the
-    members."""
-    s = Skew(ring, v, leaders, owner, racks)
+    """Say L9, L10, L11. ``owner`` is the member's index per ring column (-1 nobody's), None where not known; ``members``:
+    their names."""
+    s = Skew(ring, v, leaders, owner, readers)
     kinds = ("partition-stuck", "member-lagging", "partition-lagging")
     if v.n < 4:
         out.unknown(*kinds)

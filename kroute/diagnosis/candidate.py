@@ -24,6 +24,7 @@ from math import fsum
 
 from kroute.contracts.common import Entity
 from kroute.diagnosis.evidence import LEAK, Evidence
+from kroute.diagnosis.led import LEADERS, led_part, parts_led
 from kroute.diagnosis.load import CLAMP, Compiled, Term
 from kroute.diagnosis.paths import Walker
 from kroute.signals.model import DEFAULT_INTERVAL_MS, Symptom
@@ -148,7 +149,7 @@ def active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits
         there = shown.get(e)
         if there is not None:
             s = there.symptoms.get(kind)
-            if s is not None and term.matches(s) and _about(root, s):
+            if s is not None and term.matches(s) and _about(root, s) and led_part(s, root, term.steps):
                 found.append((e, s))
     return found
 
@@ -178,7 +179,7 @@ def _onset(seen: list[tuple[Term, Hits]], root: Entity, evidence: Evidence) -> i
 def _cover(out: Candidate, term: Term, hits: Hits, onset: int, p: float, evidence: Evidence) -> None:
     cover, family, kind = out.cover, term.family, term.kind
     for e, s in hits:
-        mine = p * timely(s, e, out.root, onset)
+        mine = p * timely(s, e, out.root, onset) * led_part(s, out.root, term.steps)
         if not mine:
             continue
         u = evidence.shown[e].units[family]
@@ -246,8 +247,11 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
         s = evidence.symptom(root, term.kind)
         if s is not None and term.matches(s):
             first, count = (root, s), 1
+    led = parts_led(root, evidence) if term.steps == LEADERS and root.kind == "group" else None
     for middle in middles:
         there = evidence.showing(middle, term, walker)
+        if led is not None:
+            there = {e: s for e, s in there.items() if led.get(e.name)}
         if there:
             count += len(there) - (root in there)
             mine = next(((e, s) for e, s in there.items() if e != root), None)
@@ -262,6 +266,8 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
     if term.share and term.quantify not in ("most", "concentration", "any") and share < term.share:
         return 0.0
     nats = max(-CLAMP, math.log(term.p / 0.5))
+    if led is not None:
+        nats *= max(part for name, part in led.items() if evidence.symptom(Entity("broker", root.cluster, name), term.kind))
     e, s = first
     said = (term.because,) if term.because else (s.kind, " on ", e, " and others: " if count > 1 else ": ", s.why)
     out.against.append((nats, said))

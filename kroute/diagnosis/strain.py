@@ -6,7 +6,7 @@ shows symptoms that no list foresees, and each of them is far likelier an effect
 D10 a cause that earns its keep by what it lists covers other symptoms at the ends of its ``strains`` (D6 holds for them
     too) where they are of the sort that load and waiting pass on (``PASSED_ON``), the surer the more of their like at
     the end of the path show it; that never buys the cause, and a cause of its own, told by what is not passed on, still
-    beats it
+    beats it; what a change of its own that was declared accounts for is no stray
 D11 when what defines a cause is over, what its backlog makes from then on of the brokers it is read from, of who reads it
     and of probes is its aftermath
 """
@@ -14,12 +14,13 @@ D11 when what defines a cause is over, what its backlog makes from then on of th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import fsum
 
 from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import OLDER_MS, Candidate, timely
 from kroute.diagnosis.evidence import FAMILY, Evidence, Unit
+from kroute.diagnosis.led import OTHERWISE, TELLS, WAITS, strained_part
 from kroute.diagnosis.paths import Walker
 
 LIKELY = 0.9
@@ -46,12 +47,15 @@ def earns(c: Candidate, units: Sequence[Unit]) -> bool:
     return c.static + fsum(told) > fsum([math.log(units[u].leak) for u in c.cover])
 
 
-def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) -> None:
+def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker) -> None:
     """Widen what the causes that earn their keep cover (D10)."""
+    accounted = _declared(candidates, evidence.units)
     for c in candidates:
         if not (c.compiled.strains or c.over) or not earns(c, evidence.units):
             continue
         shares: dict[tuple[Steps, str, str], float] = {}
+        otherwise = dict.fromkeys(walker.walk(c.root, OTHERWISE[c.root.kind])) if c.root.kind in OTHERWISE else {}
+        waiting = _waiting(c, evidence)
         for e, steps, after in _at(c, evidence, walker):
             shown = evidence.shown[e]
             for kind in sorted(shown.symptoms):
@@ -60,16 +64,39 @@ def strain(candidates: Iterable[Candidate], evidence: Evidence, walker: Walker) 
                     continue
                 if after and s.since_ms < c.ended - OLDER_MS:
                     continue
-                p = LIKELY * timely(s, e, c.root, c.onset)
+                u = shown.units[family]
+                if u in accounted and e != c.root:
+                    continue
+                p = LIKELY * timely(s, e, c.root, c.onset) * strained_part(s, c.root, c.onset, otherwise, waiting, evidence)
                 if not p:
                     continue
                 key = (steps, e.kind, kind)
                 if key not in shares:
                     shares[key] = _share(c.root, steps, e.kind, kind, evidence, walker)
                 p *= shares[key]
-                u = shown.units[family]
                 c.cover[u] = max(p, c.cover.get(u, 0.0))
                 c.explained.append((e, kind))
+
+
+def _waiting(c: Candidate, evidence: Evidence) -> dict[str, None]:
+    """Brokers that wait since the cause began, where it strains brokers at all."""
+    if c.root.kind not in TELLS or not any("broker" in kinds for _, kinds in c.compiled.strains):
+        return {}
+    return {
+        e.name: None
+        for e, shown in evidence.shown.items()
+        if e.kind == "broker" and e.cluster == c.root.cluster
+        and any(FAMILY[k] in WAITS and timely(s, e, c.root, c.onset) == 1.0 for k, s in shown.symptoms.items())
+    }  # fmt: skip
+
+
+def _declared(candidates: Iterable[Candidate], units: Sequence[Unit]) -> dict[int, None]:
+    """Units at the root of a cause that follows a declared change, and only such a one, and that earns its keep."""
+    out: dict[int, None] = {}
+    for c in candidates:
+        if any(change.required for change in c.compiled.changes) and earns(c, units):
+            out.update((u, None) for u in c.cover if units[u].entity == c.root)
+    return out
 
 
 def _share(root: Entity, steps: Steps, kind: str, symptom: str, evidence: Evidence, walker: Walker) -> float:

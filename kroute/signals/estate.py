@@ -18,6 +18,7 @@ from kroute.signals import rowkeys
 from kroute.signals.ended import Ended
 from kroute.signals.former import HELD, Former
 from kroute.signals.model import Rows
+from kroute.signals.partition_brokers import PartitionBrokers
 from kroute.signals.parts import Parts
 
 RELATIONS: dict[str, str] = {
@@ -74,6 +75,7 @@ class Estate:
         self._gone: dict[Entity, int] = {}
         self._ended = Ended(rows, TABLE)
         self._former = Former(rows, TABLE)
+        self.partitions = PartitionBrokers(rows, TABLE, self._former.counts)
         self._parts = Parts(rows, TABLE)
         self.brokers: dict[str, dict[int, str]] = {}
         """Cluster → broker id → ``alive`` | ``fenced`` | ``gone``."""
@@ -134,14 +136,17 @@ class Estate:
                 continue
             e = Entity("topic", c, t.name)
             ids = [-1] * (max((p.id for p in t.partitions), default=-1) + 1)
+            copies: list[tuple[int, ...]] = [()] * len(ids)
             hosts: dict[int, None] = {}
             for p in t.partitions:
-                ids[p.id] = -1 if p.leader is None else p.leader
+                ids[p.id], copies[p.id] = -1 if p.leader is None else p.leader, p.replicas
                 hosts.update(dict.fromkeys(p.replicas))
             key = (c, t.name)
             if self._leaders.get(key) != tuple(ids) and at >= self._leaders_at.get(key, -1):
+                self.partitions.moved(c, t.name, self._leaders.get(key, ()), ids, at)
                 self._leaders[key], self._leaders_at[key] = tuple(ids), at
                 self._rows.put(TABLE, rowkeys.join("leaders", c, t.name), msgspec.msgpack.encode((at, ids)))
+            self.partitions.hosted(c, t.name, copies, at)
             self._edges(e, "topic-leaders", [_broker(c, i) for i in dict.fromkeys(ids) if i >= 0], at)
             self._edges(e, "replicas", [_broker(c, i) for i in hosts], at)
             known = (self._leaders_at.get(key, -1), *(self._edges_at.get((e, r), -1) for r in ("topic-leaders", "replicas")))
@@ -272,6 +277,7 @@ class Estate:
         self._placed.pop((entity.cluster, entity.name), None)
         if entity.kind == "topic" and self._leaders.pop((entity.cluster, entity.name), None) is not None:
             self._leaders_at.pop((entity.cluster, entity.name), None)
+            self.partitions.forget(entity.cluster, entity.name)
             self._rows.drop(TABLE, rowkeys.join("leaders", entity.cluster, entity.name))
 
     # -- edges and rows --------------------------------------------------------------------------------------
@@ -368,6 +374,8 @@ class Estate:
         elif kind == "leaders":
             at, ids = msgspec.msgpack.decode(value, type=tuple[int, list[int]])
             self._leaders[(rest[0], rest[1])], self._leaders_at[(rest[0], rest[1])] = tuple(ids), at
+        elif kind in ("moved", "hosts"):
+            self.partitions.load(kind, rest[0], rest[1], value)
         elif kind == "platform":
             self.platforms[rest[0]] = value.decode()
         elif kind == "brokers":

@@ -55,11 +55,11 @@ class Former:
 
     def held(self, b: Entity, relation: str) -> list[Entity]:
         """Who had this relation to the broker when it went; nobody when it is back for long."""
-        return [e for (r, e), lost in self._lost.get(b, {}).items() if r == relation and self._counts(b, lost)]
+        return [e for (r, e), lost in self._lost.get(b, {}).items() if r == relation and self.counts(b, lost)]
 
     def holders(self, e: Entity, relation: str) -> list[Entity]:
         """Brokers that went, and to which ``e`` had this relation then."""
-        return [b for b in self._of.get((e, relation), ()) if self._counts(b, self._lost[b][relation, e])]
+        return [b for b in self._of.get((e, relation), ()) if self.counts(b, self._lost[b][relation, e])]
 
     def forget(self, e: Entity) -> None:
         """The entity is gone for good."""
@@ -74,7 +74,8 @@ class Former:
         else:
             self._set(Entity(*rest[1:4]), rest[0], Entity(*rest[4:]), msgspec.msgpack.decode(value, type=int))
 
-    def _counts(self, b: Entity, lost: int) -> bool:
+    def counts(self, b: Entity, lost: int) -> bool:
+        """True when what the broker lost at that time (ms) it lost because it went, and it is gone or not long back."""
         went = self._went.get(b)
         return went is not None and lost >= went[0] - BEFORE_MS and (went[1] is None or lost <= went[1] + BEFORE_MS)
 

@@ -16,7 +16,7 @@ from kroute.signals.lag.membership import UNSETTLED, Racks, churning, remote, un
 from kroute.signals.lag.pace import movement, pace
 from kroute.signals.lag.position import position
 from kroute.signals.lag.ring import Bools, Carry, Ints, Ring
-from kroute.signals.lag.skew import LeaderOf, skew
+from kroute.signals.lag.skew import Leaders, skew
 from kroute.signals.lag.verdict import Verdict
 from kroute.signals.lag.view import Usual, View, look
 from kroute.signals.table import LAG, judged_by
@@ -52,8 +52,7 @@ class Surroundings(NamedTuple):
 
     schedule_s: float | None
     isolation: int
-    leader_of: LeaderOf
-    rack_of: Callable[[int], str | None]
+    leaders: Leaders
     fresh: Callable[[int], list[Fresh]]
     """Freshness per topic with an objective, as it stood when the window held that many polls."""
     left: bool = False
@@ -139,7 +138,7 @@ class Group:
         else:
             carry.isolation, carry.at_stable = v.isolation if not around.isolation else was.isolation, v.at_stable
             movement(v, carry)
-            s = skew(ring, v, out, carry, around.leader_of, owner, names)
+            s = skew(ring, v, out, carry, around.leaders, owner, names, self.members or ())
             fresh = around.fresh(n)
             pace(v, s, out, carry, pressed=pressed(v, fresh))
             position(ring, v, s, out, carry)
@@ -152,7 +151,7 @@ class Group:
         if v is not None:
             racks = None
             if owner is not None and any(m.rack for m in self.members or ()):
-                racks = Racks([m.rack for m in self.members or ()], around.rack_of)
+                racks = Racks([m.rack for m in self.members or ()], around.leaders.rack)
             remote(ring, v, out, carry, self.usual, owner, racks)
         out.finish(poll.t)
         carry.active = out.active or NOTHING

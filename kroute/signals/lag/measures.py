@@ -9,6 +9,7 @@ from kroute.signals.estate import Estate
 from kroute.signals.history import BOUNDS
 from kroute.signals.lag.freshness import CLEARED, Fresh, breach_in_s
 from kroute.signals.lag.group import Group, Surroundings
+from kroute.signals.lag.skew import Leaders
 from kroute.signals.lag.topic import TopicWindow
 from kroute.signals.lag.view import MARKER, READ_UNCOMMITTED
 from kroute.signals.model import Knowledge, Measure, stale_after_ms
@@ -45,9 +46,12 @@ class LagMeasures:
                     out.append(Fresh(topic, lag[1], lag[2], s))
             return out
 
+        leaders = Leaders(
+            lambda topic, p: estate.leader(c, topic, p), lambda topic: estate.partitions.former(c, topic),
+            lambda topic: estate.partitions.replicas(c, topic), rack_of,
+        )  # fmt: skip
         return Surroundings(
-            self._known.schedule_period_s(c, name), _ISOLATION.get(stated or "", 0),
-            lambda topic, p: estate.leader(c, topic, p), rack_of, fresh, left,
+            self._known.schedule_period_s(c, name), _ISOLATION.get(stated or "", 0), leaders, fresh, left,
         )  # fmt: skip
 
     def _behind(self, g: Group, n: int, topic: str) -> tuple[int, float, str] | None:

@@ -16,6 +16,9 @@ UNSETTLED = frozenset({"PreparingRebalance", "CompletingRebalance", "Assigning",
 GAPS = 6
 OFTEN = 3
 """This many of the newest ``GAPS`` polls make a habit."""
+TWICE = 2
+"""Gaps in which all members were replaced: each of them is as many leaving and joining, seen at once between rare polls, and
+one alone is a restart."""
 
 
 class Racks(NamedTuple):
@@ -50,7 +53,10 @@ def unsettled(polls: list[Poll], out: Verdict) -> None:
 
 
 def churning(polls: list[Poll], usual: Usual, out: Verdict, carry: Carry) -> None:
-    """L13 member-churn: members leave and join more often than is usual for this group."""
+    """L13 member-churn: members leave and join more often than is usual for this group.
+
+    Polls that are far apart see many changes as one: that nobody is left of two members or more, twice, is often too.
+    """
     last = polls[-GAPS - 1 :]
     if last[-1].members is None:
         out.unknown("member-churn")
@@ -59,17 +65,24 @@ def churning(polls: list[Poll], usual: Usual, out: Verdict, carry: Carry) -> Non
     carry.churn = float(changed[-1]) if changed else 0.0
     n = sum(changed)
     normal = usual.churn.mid * len(changed) if usual.churn.known else 0.0
-    fires = n >= OFTEN and n > 3.0 * normal and any(changed[-2:])
+    replaced = sum(c and _replaced(q, p) for c, (q, p) in zip(changed, itertools.pairwise(last), strict=True))
+    fires = (n >= OFTEN or replaced >= TWICE) and n > 3.0 * normal and any(changed[-2:])
     if not fires and "member-churn" not in out.was:
         return
 
     def l13() -> Found:
         since = next((p.t for p, c in zip(last[1:], changed, strict=True) if c), last[-1].t)
-        return Found(
-            since, float(n), f"members changed in {n} of the last {len(changed)} polls, {len(last[-1].members or ())} now", {}
-        )
+        all_of = f", all of them in {replaced}" if replaced else ""
+        now = len(last[-1].members or ())
+        return Found(since, float(n), f"members changed in {n} of the last {len(changed)} polls{all_of}, {now} now", {})
 
     out.say("member-churn", fires, any(changed[-3:]), l13)
+
+
+def _replaced(before: Poll, after: Poll) -> bool:
+    """True when none of several members is left."""
+    old, new = before.members or (), after.members or ()
+    return len(old) > 1 and len(new) > 1 and set(old).isdisjoint(new)
 
 
 def remote(ring: Ring, v: View | None, out: Verdict, carry: Carry, usual: Usual, owner: Ints | None, racks: Racks | None) -> None:

@@ -5,17 +5,30 @@ Only reached past a cheap check that some partition is behind at all (the worst 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from kroute.contracts.inputs import Member
+from kroute.signals.lag.led import leading
 from kroute.signals.lag.ring import Bools, Carry, Ints, Ring
 from kroute.signals.lag.verdict import CAP, Found, Verdict, number, span
 from kroute.signals.lag.view import View
 
 LeaderOf = Callable[[str, int], int | None]
+
+
+class Leaders(NamedTuple):
+    """Who leads a partition (None: not known), who led each of a topic when it went, who has copies, and a broker's rack."""
+
+    of: LeaderOf
+    former: Callable[[str], Mapping[int, int]]
+    replicas: Callable[[str], Sequence[Sequence[int]]]
+    rack: Callable[[int], str | None]
+
+
 NOT_WAITING = np.int64(-1)
 
 
@@ -25,11 +38,15 @@ class Skew:
 
     ring: Ring
     v: View
-    leader_of: LeaderOf
+    leaders: Leaders
+    owner: Ints | None
+    readers: Sequence[Member]
+    """Members; ``owner`` is their index per ring column."""
     frozen_topics: list[str] = field(default_factory=list)
     """Topics with several partitions, all frozen while others of the group move."""
     frozen_since_ms: int = 0
     growing_topics: list[str] = field(default_factory=list)
+    _led: dict[str, Any] | None = None
 
     def name(self, i: int) -> tuple[str, int]:
         """Topic and partition id of the view's column ``i``."""
@@ -44,8 +61,38 @@ class Skew:
         return [t for t in self.ring.topics if flags[self.ring.slices[t]].any()]
 
     def detail(self, topics: list[str]) -> dict[str, Any]:
-        """The topics that are behind."""
-        return {"topics": (topics or self.topics_of(self.v.lag[-1] > 0))[:CAP]}
+        """The topics that are behind, and whose partitions they are (``led``)."""
+        return {"topics": (topics or self.topics_of(self.v.lag[-1] > 0))[:CAP], **self.led()}
+
+    def led_by(self, broker: int, columns: Iterable[int]) -> dict[str, Any]:
+        """``where`` for what a rule found to be the doing of one leader."""
+        detail = self.where(columns)
+        return detail | {"leader": broker, "led": {**detail.get("led", {}), str(broker): 1.0}}
+
+    def led(self) -> dict[str, Any]:
+        """Detail that says how far the lag is that of what a broker or a rack leads (``led.leading``)."""
+        if self._led is None:
+            leaders = self.ring.leader[self.v.cols].astype(np.int64)
+            for i in np.flatnonzero(leaders < 0).tolist():
+                leaders[i] = x if (x := self.leaders.of(*self.name(i))) is not None else -1
+            self._led = leading(self.v, [leaders, *self._others(leaders)], self.leaders.rack)
+        return self._led
+
+    def _others(self, leaders: Ints) -> list[Ints]:
+        """By column of the view who led it when it went, and whose copy its reader finds in its own rack, -1 where nobody."""
+        former, near = np.full(len(leaders), -1, np.int64), np.full(len(leaders), -1, np.int64)
+        rack = self.leaders.rack
+        moved = {t: m for t in self.ring.topics if (m := self.leaders.former(t))}
+        owner = self.owner if self.owner is not None and any(m.rack for m in self.readers) else None
+        for i, leader in enumerate(leaders.tolist()) if moved or owner is not None else ():
+            topic, partition = self.name(i)
+            former[i] = moved.get(topic, {}).get(partition, -1)
+            reader = -1 if owner is None else int(owner[self.v.cols[i]])
+            here = self.readers[reader].rack if reader >= 0 else None
+            copies = self.leaders.replicas(topic) if here is not None and rack(leader) != here else ()
+            if partition < len(copies):
+                near[i] = next((b for b in copies[partition] if rack(b) == here), -1)
+        return [former, near]
 
     def where(self, columns: Iterable[int]) -> dict[str, Any]:
         """Detail that names partitions and their leaders."""
@@ -56,6 +103,7 @@ class Skew:
             "partitions": [f"{t}/{p}" for t, p in listed[:CAP]],
             "partitions_total": len(listed),
             "leaders": sorted(leaders)[:CAP],
+            **self.led(),
         }
 
     def leader(self, i: int) -> int | None:
@@ -64,18 +112,22 @@ class Skew:
         if told >= 0:
             return told
         topic, partition = self.name(i)
-        return self.leader_of(topic, partition)
+        return self.leaders.of(topic, partition)
 
     def _leader(self, topic: str, partition: int) -> int | None:
         s = self.ring.slices[topic]
         at = int(np.searchsorted(self.ring.ids[s], partition)) + s.start
         told = int(self.ring.leader[at])
-        return told if told >= 0 else self.leader_of(topic, partition)
+        return told if told >= 0 else self.leaders.of(topic, partition)
 
 
-def skew(ring: Ring, v: View, out: Verdict, carry: Carry, leader_of: LeaderOf, owner: Ints | None, members: list[str]) -> Skew:
-    """Say L9, L10, L11. ``owner`` is the member's index per ring column (-1 nobody's), None where not known."""
-    s = Skew(ring, v, leader_of)
+def skew(
+    ring: Ring, v: View, out: Verdict, carry: Carry, leaders: Leaders, owner: Ints | None, members: list[str],
+    readers: Sequence[Member] = (),
+) -> Skew:  # fmt: skip
+    """Say L9, L10, L11. ``owner`` is the member's index per ring column (-1 nobody's), None where not known; ``members``:
+    their names."""
+    s = Skew(ring, v, leaders, owner, readers)
     kinds = ("partition-stuck", "member-lagging", "partition-lagging")
     if v.n < 4:
         out.unknown(*kinds)
@@ -135,7 +187,7 @@ def _stuck(
 
     def l9() -> Found:
         if not columns:
-            return Found(v.t, 0.0, "the offset moves again", {})
+            return Found(v.t, 0.0, "the offset moves again", s.led())
         at = [f"{t}/{p}" for t, p in sorted(s.name(i) for i in columns)]
         offset = int(v.committed[-1, columns[0]])
         stands = ", ".join(at[:3]) + (f" and {len(at) - 3} more" if len(at) > 3 else "")
@@ -233,7 +285,7 @@ def _slow(
 
     def l10() -> Found:
         if member is None or mine is None:
-            return Found(v.t, 0.0, "the member keeps up again", {})
+            return Found(v.t, 0.0, "the member keeps up again", s.led())
         cols = [int(i) for i in np.flatnonzero(held)]
         name = members[member] if member < len(members) else "?"
         records = number(float(v.lag[-1, cols].sum()))
@@ -247,7 +299,7 @@ def _slow(
     def l11() -> Found:
         cols = [int(i) for i in np.flatnonzero(moving)]
         if not cols:
-            return Found(v.t, 0.0, "the partition keeps up again", {})
+            return Found(v.t, 0.0, "the partition keeps up again", s.led())
         at = ", ".join(f"{t}/{p}" for t, p in sorted(s.name(i) for i in cols)[:3])
         why = f"{share:.0%} of the lag is in {at}: {number(float(v.lag[-1, cols].sum()))} records behind, still moving"
         detail = s.where(cols)
@@ -266,7 +318,7 @@ def _slow(
         records = float(v.lag[-1, cols].sum())
         held = records / max(v.work[-1], 1)
         why = f"{held:.0%} of the lag is in the {len(cols)} partitions led by broker {broker}: {number(records)} records behind"
-        return Found(_rise(v, theirs, v.t), held, why, s.where(cols) | {"leader": broker})
+        return Found(_rise(v, theirs, v.t), held, why, s.led_by(broker, cols))
 
     out.say("partition-lagging", fires, True, l11_led)
 

@@ -102,11 +102,16 @@ class View:
         return self.step_ms / 1000.0
 
     def before_rise(self, lags: Sequence[int]) -> int:
-        """Time of the newest poll before this lag (one number a poll) began to rise: within a tenth of the rise above the
-        lowest of the window. The lowest itself may lie far back, for the lag of the healthy is noise."""
-        low = min(lags)
-        level = low + (lags[-1] - low) // 10
+        """Time of the newest poll before this lag (one number a poll) began to rise."""
+        level = self.level(lags)
         return next(p.t for p, w in zip(reversed(self.polls), reversed(lags), strict=True) if w <= level)
+
+    @staticmethod
+    def level(lags: Sequence[int]) -> int:
+        """Up to which a lag has not begun to rise to its newest value: within a tenth of the rise above the lowest of the
+        window. The lowest itself may lie far back, for the lag of the healthy is noise."""
+        low = min(lags)
+        return low + (lags[-1] - low) // 10
 
     def seconds(self, polls: int) -> float:
         """Time that the newest ``polls`` gaps span."""

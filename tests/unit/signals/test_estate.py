@@ -366,3 +366,31 @@ def test_a_deleted_group_is_nobodys_former_reader(estate: Estate) -> None:
     estate.observe_lag(lag(4, {"t": 2}))
     estate.observe_lag(lag(5, {}, state="Dead"))
     assert names(estate.related(ent("broker", "1"), "led-groups")) == []
+
+
+def test_who_led_a_partition_when_its_broker_went_is_known_until_it_is_long_back(estate: Estate) -> None:
+    estate.observe_topology(topo(1, topics={"t": [(1, (1, 2)), (2, (1, 2))]}))
+    estate.observe_topology(topo(1 + MINUTE, brokers=(gone(1), 2), topics={"t": [(2, (1, 2)), (2, (1, 2))]}))
+    assert estate.partitions.former(C, "t") == {0: 1}
+    assert reloaded(estate).partitions.former(C, "t") == {0: 1}
+    found = []
+    for k in range(2, 20):
+        estate.observe_topology(topo(1 + k * MINUTE, topics={"t": [(2, (1, 2)), (2, (1, 2))]}))
+        found.append(estate.partitions.former(C, "t"))
+    assert found == [{0: 1}] * 16 + [{}] * 2
+    estate.observe_topology(topo(1 + 20 * MINUTE, topics={"other": [(2, (1, 2))]}))
+    assert not any(v is not None and ("moved" in key or "hosts|c|1|t" in key) for (_, key), v in estate._rows.changed.items())
+
+
+def test_leaders_that_were_moved_are_nobodys_former_ones(estate: Estate) -> None:
+    estate.observe_topology(topo(1, topics={"t": [(1, (1, 2))]}))
+    estate.observe_topology(topo(1 + MINUTE, topics={"t": [(2, (1, 2))]}))
+    assert estate.partitions.former(C, "t") == {}
+
+
+def test_replicas_of_each_partition_are_known_and_older_word_does_not_change_them(estate: Estate) -> None:
+    estate.observe_topology(topo(10, topics={"t": [(1, (1, 2)), (2, (2, 3))]}))
+    estate.observe_topology(topo(5, topics={"t": [(1, (1, 3)), (2, (2, 3))]}))
+    assert estate.partitions.replicas(C, "t") == ((1, 2), (2, 3))
+    assert reloaded(estate).partitions.replicas(C, "t") == ((1, 2), (2, 3))
+    assert estate.partitions.replicas(C, "other") == ()

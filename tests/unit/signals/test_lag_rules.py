@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from kroute.contracts.common import Entity
+from kroute.contracts.inputs import Member
 from kroute.signals.lag.cutover import JUDGED as CUTOVER_KINDS
 from kroute.signals.lag.group import GROUP_KINDS
 from kroute.signals.lag.windows import TOPIC_KINDS
@@ -265,3 +266,20 @@ def test_a_group_first_seen_before_its_first_commit_is_judged_like_any_other() -
     first = b.first("lag-growing")
     assert first is not None
     assert 21 <= first <= 25
+
+
+def members_at(k: int, pods: int, restarts: tuple[int, ...]) -> tuple[Member, ...]:
+    """All of a group's members have new ids from each of these polls on."""
+    version = sum(k >= r for r in restarts)
+    return tuple(member(f"pod{i}-{version}", [i]) for i in range(pods))
+
+
+@pytest.mark.parametrize(("pods", "restarts", "churns"), [(3, (15, 17), True), (3, (15,), False), (1, (15, 17), False)])
+def test_l13_all_members_replaced_twice_is_churn_where_polls_are_a_minute_apart(
+    pods: int, restarts: tuple[int, ...], churns: bool
+) -> None:
+    """Once is a deployment as it should be; of a single member nothing is said before the third time."""
+    b = Bench()
+    for k in range(20):
+        b.feed(poll(60 * k, [K * k] * 3, [K * k] * 3, interval_s=60, members=members_at(k, pods, restarts)))
+    assert ("member-churn" in b.ever()) is churns

@@ -1,0 +1,68 @@
+"""How far the trouble of a group is that of a broker which leads what it reads, or of its rack.
+
+D14 lag of a group is a broker's doing as far as it grew more on what the broker leads, or led when it went, than elsewhere
+    (detail ``led``), and likewise a rack's; a coordinator serves no records: what only it could have done begins as it goes,
+    or shows in members or commits too; who has members in a rack suffers with it wherever the leaders are
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kroute.contracts.common import Entity
+from kroute.diagnosis.evidence import FAMILY, Evidence
+from kroute.signals.model import Symptom
+
+TELLS = {"broker": "led", "rack": "led_racks"}
+"""Kind of a root → the detail of a symptom that says how far its lag is that of what the root leads."""
+OTHERWISE = {"broker": ("coordinated",), "rack": ("rack-groups",)}
+"""Kind of a root → how else it reaches a group than by what it leads."""
+LEADERS = ("leaders",)
+MOVES_MS = 180_000
+"""A coordinator that goes holds up its groups until another one is found; who falls behind later does so for itself."""
+WAITS = frozenset({"latency", "queue", "threads"})
+"""Families of symptoms of a broker that make who reads from it wait."""
+HELD_UP = frozenset({"rebalance", "membership"})
+"""Families of symptoms that a coordinator makes in its groups, besides ``commits-stopped``."""
+
+
+def led_part(s: Symptom, root: Entity, steps: tuple[str, ...]) -> float:
+    """What is left of a symptom (0–1) as the effect of ``root`` at the end of a path from it."""
+    detail = TELLS.get(root.kind)
+    if detail is None or s.entity.kind != "group" or steps[-1:] == OTHERWISE[root.kind]:
+        return 1.0
+    led = s.detail.get(detail)
+    return 1.0 if led is None else float(led.get(root.name, 0.0))
+
+
+def strained_part(
+    s: Symptom, root: Entity, onset: int, otherwise: Mapping[Entity, None], waiting: Mapping[str, None], evidence: Evidence
+) -> float:
+    """As ``led_part``, whichever way it was done.
+
+    ``otherwise``: the groups that the broker coordinates, or that have members in the rack. ``waiting``: brokers that it
+    strains, so that what they lead falls behind in turn.
+    """
+    part = led_part(s, root, ())
+    for broker, of_it in s.detail.get("led", {}).items() if part < 1.0 else ():
+        if broker in waiting:
+            part = max(part, float(of_it))
+    if part == 1.0 or s.entity not in otherwise:
+        return part
+    if root.kind == "rack" or (evidence.symptom(root, "broker-gone") is not None and s.since_ms <= onset + MOVES_MS):
+        return 1.0
+    there = evidence.shown[s.entity].symptoms
+    return 1.0 if "commits-stopped" in there or any(FAMILY[k] in HELD_UP for k in there) else part
+
+
+def parts_led(group: Entity, evidence: Evidence) -> dict[str, float] | None:
+    """Broker → how far the lag of the group is that of what it leads; None where none of its symptoms tells."""
+    shown = evidence.shown.get(group)
+    out: dict[str, float] | None = None
+    for s in shown.symptoms.values() if shown is not None else ():
+        led = s.detail.get("led")
+        if led is not None:
+            out = {} if out is None else out
+            for broker, part in led.items():
+                out[broker] = max(float(part), out.get(broker, 0.0))
+    return out

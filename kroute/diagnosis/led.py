@@ -44,9 +44,8 @@ def strained_part(
     strains, so that what they lead falls behind in turn.
     """
     part = led_part(s, root, ())
-    for broker, of_it in s.detail.get("led", {}).items() if part < 1.0 else ():
-        if broker in waiting:
-            part = max(part, float(of_it))
+    if part < 1.0:
+        part = max([part, *(float(of_it) for broker, of_it in s.detail.get("led", {}).items() if broker in waiting)])
     if part == 1.0 or s.entity not in otherwise:
         return part
     if root.kind == "rack" or (evidence.symptom(root, "broker-gone") is not None and s.since_ms <= onset + MOVES_MS):

@@ -129,7 +129,6 @@ class Group:
         carry.empty_ms = (was.empty_ms or poll.t) if empty else 0
         out = Verdict(was.active)
         v = self.view(n, around)
-        names = [m.instance_id or m.client_id or m.member_id for m in self.members or ()]
         owner = self._owner if poll.members else None
         if v is None:
             out.unknown(*_NEED_OFFSETS)
@@ -138,7 +137,7 @@ class Group:
         else:
             carry.isolation, carry.at_stable = v.isolation if not around.isolation else was.isolation, v.at_stable
             movement(v, carry)
-            s = skew(ring, v, out, carry, around.leaders, owner, names, self.members or ())
+            s = skew(ring, v, out, carry, around.leaders, owner, self.members or ())
             fresh = around.fresh(n)
             pace(v, s, out, carry, pressed=pressed(v, fresh))
             position(ring, v, s, out, carry)

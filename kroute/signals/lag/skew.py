@@ -40,8 +40,8 @@ class Skew:
     v: View
     leaders: Leaders
     owner: Ints | None
-    readers: Sequence[Member]
-    """Members; ``owner`` is their index per ring column."""
+    members: Sequence[Member]
+    """``owner`` is their index per ring column."""
     frozen_topics: list[str] = field(default_factory=list)
     """Topics with several partitions, all frozen while others of the group move."""
     frozen_since_ms: int = 0
@@ -74,7 +74,8 @@ class Skew:
         if self._led is None:
             leaders = self.ring.leader[self.v.cols].astype(np.int64)
             for i in np.flatnonzero(leaders < 0).tolist():
-                leaders[i] = x if (x := self.leaders.of(*self.name(i))) is not None else -1
+                known = self.leader(i)
+                leaders[i] = -1 if known is None else known
             self._led = leading(self.v, [leaders, *self._others(leaders)], self.leaders.rack)
         return self._led
 
@@ -83,12 +84,12 @@ class Skew:
         former, near = np.full(len(leaders), -1, np.int64), np.full(len(leaders), -1, np.int64)
         rack = self.leaders.rack
         moved = {t: m for t in self.ring.topics if (m := self.leaders.former(t))}
-        owner = self.owner if self.owner is not None and any(m.rack for m in self.readers) else None
+        owner = self.owner if self.owner is not None and any(m.rack for m in self.members) else None
         for i, leader in enumerate(leaders.tolist()) if moved or owner is not None else ():
             topic, partition = self.name(i)
             former[i] = moved.get(topic, {}).get(partition, -1)
             reader = -1 if owner is None else int(owner[self.v.cols[i]])
-            here = self.readers[reader].rack if reader >= 0 else None
+            here = self.members[reader].rack if reader >= 0 else None
             copies = self.leaders.replicas(topic) if here is not None and rack(leader) != here else ()
             if partition < len(copies):
                 near[i] = next((b for b in copies[partition] if rack(b) == here), -1)
@@ -122,12 +123,10 @@ class Skew:
 
 
 def skew(
-    ring: Ring, v: View, out: Verdict, carry: Carry, leaders: Leaders, owner: Ints | None, members: list[str],
-    readers: Sequence[Member] = (),
+    ring: Ring, v: View, out: Verdict, carry: Carry, leaders: Leaders, owner: Ints | None, members: Sequence[Member]
 ) -> Skew:  # fmt: skip
-    """Say L9, L10, L11. ``owner`` is the member's index per ring column (-1 nobody's), None where not known; ``members``:
-    their names."""
-    s = Skew(ring, v, leaders, owner, readers)
+    """Say L9, L10, L11. ``owner`` is the member's index per ring column (-1 nobody's), None where not known."""
+    s = Skew(ring, v, leaders, owner, members)
     kinds = ("partition-stuck", "member-lagging", "partition-lagging")
     if v.n < 4:
         out.unknown(*kinds)
@@ -144,13 +143,13 @@ def skew(
         if not np.count_nonzero(odd) and not np.count_nonzero(_more(v, low)):
             return s
     mine = None if owner is None else owner[v.cols]
-    frozen, frozen_since = _stuck(s, v, out, low, mine, members, carry)
-    _slow(s, v, out, low, frozen, mine, members, frozen_since)
+    frozen, frozen_since = _stuck(s, v, out, low, mine, carry)
+    _slow(s, v, out, low, frozen, mine, frozen_since)
     return s
 
 
 def _stuck(
-    s: Skew, v: View, out: Verdict, low: Ints, mine: Ints | None, members: list[str], carry: Carry
+    s: Skew, v: View, out: Verdict, low: Ints, mine: Ints | None, carry: Carry
 ) -> tuple[Bools, int]:  # fmt: skip
     """L9 partition-stuck: one offset frozen past the usual wait for a commit, its log grows, its siblings move.
 
@@ -249,7 +248,7 @@ def _one_member(bad: Bools, mine: Ints, busy_of: Bools) -> int | None:
 
 
 def _slow(
-    s: Skew, v: View, out: Verdict, low: Ints, frozen: Bools, mine: Ints | None, members: list[str], frozen_since: int
+    s: Skew, v: View, out: Verdict, low: Ints, frozen: Bools, mine: Ints | None, frozen_since: int
 ) -> None:  # fmt: skip
     """L10 member-lagging, L11 partition-lagging: of few partitions, or of those that one broker leads.
 
@@ -287,7 +286,7 @@ def _slow(
         if member is None or mine is None:
             return Found(v.t, 0.0, "the member keeps up again", s.led())
         cols = [int(i) for i in np.flatnonzero(held)]
-        name = members[member] if member < len(members) else "?"
+        name = _named(s.members[member]) if member < len(s.members) else "?"
         records = number(float(v.lag[-1, cols].sum()))
         why = f"{share:.0%} of the lag ({records} records) is in the {len(cols)} partitions of member {name}"
         return Found(since, share, why, s.where(cols) | {"member": name})
@@ -361,6 +360,10 @@ def _led(s: Skew, v: View, low: Ints, mine: Ints | None) -> tuple[int, Bools, bo
     )  # fmt: skip
     holds = was and 2 * int(behind[theirs].sum()) > v.work[-1] and bool((low[theirs] >= 5).mean() >= 0.8)
     return (broker, theirs, fires) if fires or holds else None
+
+
+def _named(m: Member) -> str:
+    return m.instance_id or m.client_id or m.member_id
 
 
 def _rise(v: View, bad: Bools, frozen_since: int) -> int:

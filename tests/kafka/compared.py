@@ -19,7 +19,7 @@ from kroute.stream import journal
 from kroute.stream.changelog import changelog, engine_key
 from kroute.stream.recording import record
 from tests.kafka.crashes import Estate, Feed
-from tests.kafka.helpers import Follower, wait_for
+from tests.kafka.helpers import Follower
 
 
 @dataclass
@@ -38,16 +38,15 @@ class Outcome:
         return f"{self.fed} fed, {self.alerts} alerts, {self.incidents} incidents, {self.repeats} repeats, {self.rows} rows"
 
 
-def settle(estate: Estate, feed: Feed, timeout_s: float = 240) -> None:
+def settle(feed: Feed, timeout_s: float = 240) -> None:
     """Wait until all that was fed is in the facts and all facts up to there are applied."""
-    missing = feed.fed
+    estate, missing = feed.estate, feed.fed
     ends: dict[int, int] = {}
     with Follower(estate.bootstrap, estate.settings.names.full("facts")) as facts:
         read_to = 0
 
         def forwarded() -> bool:
             nonlocal read_to
-            estate.tend()
             records = facts.records()
             for m in records[read_to:]:
                 ends[m.partition() or 0] = m.offset() or 0
@@ -55,10 +54,9 @@ def settle(estate: Estate, feed: Feed, timeout_s: float = 240) -> None:
             read_to = len(records)
             return not missing
 
-        wait_for(forwarded, timeout_s, "all that was fed to be in the facts")
+        estate.wait(forwarded, timeout_s, "all that was fed to be in the facts")
 
     def applied() -> bool:
-        estate.tend()
         reached: dict[str, float] = {}
         for w in estate.workers:
             if w.process.poll() is None:
@@ -66,12 +64,12 @@ def settle(estate: Estate, feed: Feed, timeout_s: float = 240) -> None:
                     reached[labels] = max(offset, reached.get(labels, -1))
         return all(reached.get(f'{{partition="{p}"}}', -1) >= end for p, end in ends.items())
 
-    wait_for(applied, timeout_s, f"facts up to {ends} to be applied")
+    estate.wait(applied, timeout_s, f"facts up to {ends} to be applied")
 
 
-def compare(estate: Estate, feed: Feed) -> Outcome:
+def compare(feed: Feed) -> Outcome:
     """Compare what stopped workers left with the replay of their facts up to the journal's positions."""
-    out = Outcome(fed=len(feed.fed))
+    out, estate = Outcome(fed=len(feed.fed)), feed.estate
     settings = estate.settings
     path = estate.folder / "facts.jsonl"
     with path.open("wb") as f:
@@ -153,14 +151,15 @@ def _rows(
     return out, refused
 
 
-def end(estate: Estate, feed: Feed) -> Outcome:
+def end(feed: Feed) -> Outcome:
     """Stop the feed, let the workers finish, stop them, and compare."""
+    estate = feed.estate
     feed.finish()
-    settle(estate, feed)
+    settle(feed)
     for _ in range(3):
         codes = [w.stop() for w in estate.workers if w.process.poll() is None]
         if not any(codes):
             break
         estate.tend()  # what it did not get to be told is told by the next
-        settle(estate, feed)
-    return compare(estate, feed)
+        settle(feed)
+    return compare(feed)

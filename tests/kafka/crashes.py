@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ class Estate(Installation):
 
     def __init__(self, bootstrap: str, folder: Path) -> None:
         super().__init__(bootstrap, folder, facts_partitions=2)
-        self._tended: list[tuple[Worker, str]] = []
+        self._tended: dict[str, Worker] = {}
+        """Datadir → its newest worker."""
         self.ended = threading.Event()
         """Set by ``close``: whoever feeds this installation stops."""
 
@@ -73,32 +75,39 @@ class Estate(Installation):
     def worker(self, datadir: str = "w1", at: str = "", **env: str) -> Worker:
         """A worker with the engine; ``at`` arms a crash point."""
         worker = self.run(program(), datadir, **{crash.VARIABLE: at, **env})
-        self._tended.append((worker, datadir))
+        self._tended[datadir] = worker
         return worker
 
     def ready(self, datadir: str = "w1", timeout_s: float = 180) -> Worker:
         """Start a worker that becomes ready; one that ends by itself before is started again."""
-        self._tended = [(w, d) for w, d in self._tended if w.process.poll() is None]  # the others were seen to
+        self._tended = {d: w for d, w in self._tended.items() if w.process.poll() is None}  # the others were seen to
         found = self.worker(datadir)
 
         def one() -> bool:
             nonlocal found
-            if found.process.poll() == EXIT_FAILED:
-                self._tended = [(w, d) for w, d in self._tended if w is not found]  # it is seen to here
-                found = self.worker(datadir)
+            found = self._tended.get(datadir, found)
             return found.get("/ready")[0] == 200
 
         try:
-            wait_for(one, timeout_s, f"a ready worker on {datadir}")
+            self.wait(one, timeout_s, f"a ready worker on {datadir}")
         except AssertionError as e:
             raise AssertionError(f"{e}\n{found.text()[-1500:]}") from None
         return found
 
+    def wait(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+        """As ``wait_for``, and start again what ends by itself meanwhile."""
+
+        def attended() -> bool:
+            self.tend()
+            return condition()
+
+        wait_for(attended, timeout_s, what)
+
     def tend(self) -> None:
         """Start again what ended by itself, as a service manager does: where a machine is slow, a worker's session may end."""
-        for worker, datadir in list(self._tended):
+        for datadir, worker in list(self._tended.items()):
             if worker.process.poll() is not None:
-                self._tended.remove((worker, datadir))
+                del self._tended[datadir]
                 if worker.process.returncode == EXIT_FAILED:
                     self.worker(datadir)
 
@@ -135,7 +144,7 @@ class Feed(threading.Thread):
 
     def __init__(self, estate: Estate, seed: int) -> None:
         super().__init__(daemon=True, name="feed")
-        self._estate = estate
+        self.estate = estate
         self._rng = random.Random(seed)
         self._producer = Producer({"bootstrap.servers": estate.bootstrap, "log_level": 0, "acks": "all", "linger.ms": 1})
         self._done = estate.ended
@@ -215,7 +224,19 @@ class Feed(threading.Thread):
             if error is None:
                 self._fed.append((message.topic(), message.partition(), message.offset()))
 
-        self._producer.produce(self._estate.settings.names.full(short), orjson.dumps(value), key, on_delivery=noted)
+        self._producer.produce(self.estate.settings.names.full(short), orjson.dumps(value), key, on_delivery=noted)
+
+
+@contextmanager
+def fed(estate: Estate, seed: int) -> Iterator[Feed]:
+    """The installation made ready for workers, and its feed; at the end all is closed."""
+    try:
+        estate.prepare()
+        feed = Feed(estate, seed)
+        feed.start()
+        yield feed
+    finally:
+        estate.close()
 
 
 def every_point(tables: Sequence[str] = TABLES) -> list[str]:
@@ -237,8 +258,9 @@ def asked_for(at: str) -> str:
     return {"placement-acked": "cluster", "journal-parts": "burst"}.get(at.partition(":")[0].partition("+")[0], "")
 
 
-def die_at(estate: Estate, feed: Feed, at: str, datadir: str, timeout_s: float = 120, tries: int = 4) -> None:
+def die_at(feed: Feed, at: str, datadir: str, timeout_s: float = 120, tries: int = 4) -> None:
     """Start a worker that ends at this point, see to it that the point is reached, and wait until it is gone."""
+    estate = feed.estate
     worker = estate.worker(datadir, at)
     deadline = time.monotonic() + timeout_s
     while worker.process.poll() is None:
@@ -250,7 +272,7 @@ def die_at(estate: Estate, feed: Feed, at: str, datadir: str, timeout_s: float =
         time.sleep(0.3)
     estate.evict(worker)
     if worker.process.returncode == EXIT_FAILED and tries > 1:
-        die_at(estate, feed, at, datadir, timeout_s, tries - 1)
+        die_at(feed, at, datadir, timeout_s, tries - 1)
         return
     assert worker.process.returncode == KILLED, f"{at}: the worker ended otherwise:\n{worker.text()[-2000:]}"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kroute.local.broker import LocalKafka
 from tests.kafka.crashes import Estate
-from tests.kafka.helpers import admin_client, wait_for
+from tests.kafka.helpers import admin_client
 
 
 @contextmanager
@@ -23,16 +23,6 @@ def frozen(kafka: LocalKafka, broker: int = 1) -> Iterator[None]:
         yield
     finally:
         os.killpg(process.pid, signal.SIGCONT)
-
-
-def tended(estate: Estate, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Wait, and start again what ended by itself."""
-
-    def attended() -> bool:
-        estate.tend()
-        return condition()
-
-    wait_for(attended, timeout_s, what)
 
 
 def alerts_flow(estate: Estate, timeout_s: float = 150, more: int = 6) -> None:
@@ -51,7 +41,15 @@ def alerts_flow(estate: Estate, timeout_s: float = 150, more: int = 6) -> None:
         before.append(n)
         return n >= before[0] + more
 
-    tended(estate, enough, timeout_s, "alerts to flow")
+    estate.wait(enough, timeout_s, "alerts to flow")
+
+
+def outlasts(estate: Estate, kafka: LocalKafka, seconds: float, patience_s: float = 150) -> None:
+    """Alerts flow before the broker is frozen for so long, and after it."""
+    alerts_flow(estate)
+    with frozen(kafka):
+        wait_tended(estate, seconds)
+    alerts_flow(estate, patience_s)
 
 
 def wait_tended(estate: Estate, seconds: float) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.kafka import compared, crashes
 from tests.kafka.compared import Outcome
-from tests.kafka.crashes import KILLED, Estate, Feed, every_point
+from tests.kafka.crashes import KILLED, Estate, Feed, every_point, fed
 from tests.kafka.outage import alerts_flow
 from tests.kafka.worker import Worker
 
@@ -56,19 +56,16 @@ def draw(seed: int, workers: int, steps: int) -> list[Step]:
 class Run:
     """One schedule under way: who runs in which slot, and the feed."""
 
-    def __init__(self, estate: Estate, seed: int, workers: int, steps: int) -> None:
-        self.estate = estate
+    def __init__(self, feed: Feed, seed: int, workers: int, steps: int) -> None:
+        self.feed, self.estate = feed, feed.estate
         self.rng = random.Random(seed + 1)
         self.steps = draw(seed, workers, steps)
-        self.feed = Feed(estate, seed)
         self.slots: dict[int, Worker] = {}
         self.workers = workers
         self._env = crashes.environment(seed)
 
     def play(self) -> Outcome:
         """All steps, one after the other; then all workers once more, to the end."""
-        self.estate.prepare()
-        self.feed.start()
         for slot in range(self.workers):
             self._start(slot, f"w{slot}", "")
         for step in self.steps:
@@ -77,8 +74,8 @@ class Run:
             worker = self.slots.get(slot)
             if worker is None or worker.process.poll() is not None:
                 self.estate.ready(f"w{slot}")
-        time.sleep(4)
-        return compared.end(self.estate, self.feed)
+        alerts_flow(self.estate)  # some time goes by with nothing amiss
+        return compared.end(self.feed)
 
     def _step(self, step: Step) -> None:
         if step.kind == "point":  # a worker is armed as it starts: whoever runs in its place goes first
@@ -146,18 +143,12 @@ class Run:
 def chain(bootstrap: str, folder: Path, seed: int, points: Sequence[str]) -> Outcome:
     """One installation whose worker dies at each of these commit points, one after the other; then one that lives."""
     folder.mkdir()
-    estate = Estate(bootstrap, folder)
-    try:
-        estate.prepare()
-        feed = Feed(estate, seed)
-        feed.start()
+    with fed(Estate(bootstrap, folder), seed) as feed:
         for n, at in enumerate(points):
-            crashes.die_at(estate, feed, at, f"w{n % 2}")
-        estate.ready()
-        alerts_flow(estate, more=20)  # and some time goes by with nothing amiss
-        return compared.end(estate, feed)
-    finally:
-        estate.close()
+            crashes.die_at(feed, at, f"w{n % 2}")
+        feed.estate.ready()
+        alerts_flow(feed.estate, more=20)  # and some time goes by with nothing amiss
+        return compared.end(feed)
 
 
 def play(bootstrap: str, folder: Path, seed: int, workers: int, steps: int) -> Outcome:
@@ -166,10 +157,7 @@ def play(bootstrap: str, folder: Path, seed: int, workers: int, steps: int) -> O
     Raises:
         AssertionError: it did not come to its end.
     """
-    estate = Estate(bootstrap, folder)
-    try:
-        outcome = Run(estate, seed, workers, steps).play()
-        estate.delete_topics()
+    with fed(Estate(bootstrap, folder), seed) as feed:
+        outcome = Run(feed, seed, workers, steps).play()
+        feed.estate.delete_topics()
         return outcome
-    finally:
-        estate.close()

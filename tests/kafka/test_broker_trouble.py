@@ -12,7 +12,7 @@ import pytest
 from kroute.contracts.topics import TABLES
 from kroute.stream.changelog import changelog
 from tests.kafka.compared import end
-from tests.kafka.crashes import Estate, Feed, program
+from tests.kafka.crashes import Estate, Feed, fed, program
 from tests.kafka.helpers import admin_client, wait_for
 from tests.kafka.outage import alerts_flow
 from tests.kafka.worker import Worker
@@ -21,20 +21,14 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 
 @pytest.fixture
-def estate(bootstrap: str, tmp_path: Path) -> Iterator[Estate]:
-    out = Estate(bootstrap, tmp_path)
-    try:
-        out.prepare()
+def feed(bootstrap: str, tmp_path: Path) -> Iterator[Feed]:
+    with fed(Estate(bootstrap, tmp_path), 7) as out:
         yield out
-    finally:
-        out.close()
 
 
 @pytest.fixture
-def feed(estate: Estate) -> Feed:
-    out = Feed(estate, 7)
-    out.start()
-    return out
+def estate(feed: Feed) -> Estate:
+    return feed.estate
 
 
 def ended(worker: Worker, code: int, saying: str) -> None:
@@ -66,7 +60,7 @@ def test_an_emptied_changelog_is_refused_and_the_way_out_it_names_loses_nothing(
     delete(estate, *TABLES)
     estate.ready("elsewhere")
     alerts_flow(estate)
-    outcome = end(estate, feed)
+    outcome = end(feed)
     assert outcome.wrong == [], str(outcome)
     assert outcome.repeats > 0, "what was told before is told again, with the same ids"
 
@@ -95,7 +89,7 @@ def test_a_harmed_local_store_is_built_again_from_the_changelogs(estate: Estate,
         (store,) = (estate.folder / "w1").glob("v*/tables")
         harm(store)
     estate.ready()
-    outcome = end(estate, feed)
+    outcome = end(feed)
     assert outcome.wrong == [], str(outcome)
 
 
@@ -112,7 +106,7 @@ def test_a_full_disk_ends_the_worker_with_the_reason_and_with_room_again_nothing
     assert "File too large" in full.text()
     estate.evict(full)
     estate.ready()
-    outcome = end(estate, feed)
+    outcome = end(feed)
     assert outcome.wrong == [], str(outcome)
 
 
@@ -134,7 +128,7 @@ def test_a_wall_clock_that_jumps_changes_nothing(estate: Estate, feed: Feed, tmp
         (tmp_path / "new").write_text(str(seconds))
         (tmp_path / "new").replace(shift)
         alerts_flow(estate)
-    outcome = end(estate, feed)
+    outcome = end(feed)
     assert outcome.wrong == [], str(outcome)
     latest = max(f["ts"] for f in estate.progress())
     assert latest < time.time() * 1000 + 1000, "time of the engine is the broker's"

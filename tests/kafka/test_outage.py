@@ -11,28 +11,18 @@ import pytest
 
 from kroute.local.broker import LocalKafka
 from tests.kafka.compared import end
-from tests.kafka.crashes import Estate, Feed
-from tests.kafka.outage import alerts_flow, frozen, wait_tended
+from tests.kafka.crashes import Estate, fed
+from tests.kafka.outage import alerts_flow, outlasts
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 
 def test_a_broker_that_freezes_and_one_that_restarts_lose_nothing(tmp_path: Path) -> None:
-    with LocalKafka(tmp_path / "kafka") as kafka:
-        estate = Estate(kafka.bootstrap, tmp_path)
-        try:
-            estate.prepare()
-            feed = Feed(estate, 5)
-            feed.start()
-            estate.ready()
-            alerts_flow(estate)
-            with frozen(kafka):
-                wait_tended(estate, 7)
-            alerts_flow(estate)
-            kafka.restart(1)
-            alerts_flow(estate)
-            outcome = end(estate, feed)
-            assert outcome.wrong == [], str(outcome)
-            assert outcome.alerts > 15
-        finally:
-            estate.close()
+    with LocalKafka(tmp_path / "kafka") as kafka, fed(Estate(kafka.bootstrap, tmp_path), 5) as feed:
+        feed.estate.ready()
+        outlasts(feed.estate, kafka, 7)
+        kafka.restart(1)
+        alerts_flow(feed.estate)
+        outcome = end(feed)
+        assert outcome.wrong == [], str(outcome)
+        assert outcome.alerts > 15

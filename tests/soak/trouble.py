@@ -14,9 +14,9 @@ from kroute.local.broker import LocalKafka
 from kroute.stream import admin
 from kroute.stream.changelog import changelog
 from tests.kafka.compared import end
-from tests.kafka.crashes import Estate, Feed, every_point
+from tests.kafka.crashes import Estate, every_point, fed
 from tests.kafka.helpers import admin_client, wait_for
-from tests.kafka.outage import alerts_flow, coordinator, frozen, leaders, wait_tended
+from tests.kafka.outage import alerts_flow, coordinator, leaders, outlasts
 from tests.kafka.schedules import chain
 
 MINUTES = float(os.environ.get("KROUTE_SOAK_MINUTES", "3"))
@@ -36,31 +36,18 @@ def three(tmp_path: Path) -> Iterator[LocalKafka]:
 
 
 def test_a_broker_that_does_not_answer_for_minutes_loses_nothing(tmp_path: Path) -> None:
-    with LocalKafka(tmp_path / "kafka") as kafka:
-        estate = Estate(kafka.bootstrap, tmp_path)
-        try:
-            estate.prepare()
-            feed = Feed(estate, 5)
-            feed.start()
-            estate.ready()
-            alerts_flow(estate)
-            with frozen(kafka):
-                wait_tended(estate, MINUTES * 60)
-            alerts_flow(estate, 300)
-            outcome = end(estate, feed)
-            assert outcome.wrong == [], str(outcome)
-        finally:
-            estate.close()
+    with LocalKafka(tmp_path / "kafka") as kafka, fed(Estate(kafka.bootstrap, tmp_path), 5) as feed:
+        feed.estate.ready()
+        outlasts(feed.estate, kafka, MINUTES * 60, 300)
+        outcome = end(feed)
+        assert outcome.wrong == [], str(outcome)
 
 
 def test_a_leader_that_fails_over_while_the_coordinator_answers_does_not_end_the_worker(
     three: LocalKafka, tmp_path: Path
 ) -> None:
     estate = Replicated(three.bootstrap, tmp_path)
-    try:
-        estate.prepare()
-        feed = Feed(estate, 5)
-        feed.start()
+    with fed(estate, 5) as feed:
         worker = estate.ready()
         alerts_flow(estate)
         coordinating = coordinator(three.bootstrap, estate.app_id)
@@ -73,18 +60,13 @@ def test_a_leader_that_fails_over_while_the_coordinator_answers_does_not_end_the
         alerts_flow(estate)
         assert worker.process.poll() is None, worker.text()[-3000:]
         three.restart(victim)
-        outcome = end(estate, feed)
+        outcome = end(feed)
         assert outcome.wrong == [], str(outcome)
-    finally:
-        estate.close()
 
 
 def test_a_coordinator_that_moves_loses_nothing(three: LocalKafka, tmp_path: Path) -> None:
     estate = Replicated(three.bootstrap, tmp_path)
-    try:
-        estate.prepare()
-        feed = Feed(estate, 6)
-        feed.start()
+    with fed(estate, 6) as feed:
         estate.ready("w1")
         estate.ready("w2")
         alerts_flow(estate)
@@ -94,10 +76,8 @@ def test_a_coordinator_that_moves_loses_nothing(three: LocalKafka, tmp_path: Pat
         wait_for(lambda: coordinator(three.bootstrap, estate.app_id) != first, 60, "another coordinator")
         three.restart(first)
         alerts_flow(estate)
-        outcome = end(estate, feed)
+        outcome = end(feed)
         assert outcome.wrong == [], str(outcome)
-    finally:
-        estate.close()
 
 
 @pytest.mark.parametrize("point", ["row-sent", "rows-acked"])
@@ -124,22 +104,20 @@ def test_a_compacted_changelog_gives_the_same_state(bootstrap: str, tmp_path: Pa
     ])  # fmt: skip
     for future in made.values():
         future.result(30)
-    estate.prepare()
-    feed = Feed(estate, 7)
-    feed.start()
-    worker = estate.ready()
-    alerts_flow(estate)
+    with fed(estate, 7) as feed:
+        worker = estate.ready()
+        alerts_flow(estate)
 
-    def compacted() -> bool:
-        with admin.consumer(estate.settings) as reader:
-            spans = admin.spans(reader, topics[:1])
-            held = sum(1 for _ in admin.records(reader, spans))
-        return held < sum(s.end - s.start for s in spans) // 2
+        def compacted() -> bool:
+            with admin.consumer(estate.settings) as reader:
+                spans = admin.spans(reader, topics[:1])
+                held = sum(1 for _ in admin.records(reader, spans))
+            return held < sum(s.end - s.start for s in spans) // 2
 
-    wait_for(compacted, 90, "the cleaner to have compacted the changelog")
-    worker.kill()
-    estate.evict(worker)
-    estate.ready("elsewhere")
-    outcome = end(estate, feed)
-    assert outcome.wrong == [], str(outcome)
-    assert outcome.alerts > 6
+        wait_for(compacted, 90, "the cleaner to have compacted the changelog")
+        worker.kill()
+        estate.evict(worker)
+        estate.ready("elsewhere")
+        outcome = end(feed)
+        assert outcome.wrong == [], str(outcome)
+        assert outcome.alerts > 6

@@ -131,6 +131,8 @@ class App(faust.App):
     def on_rebalance_end(self) -> None:
         """Faust has sought the start of each partition and lets records flow: work may begin."""
         super().on_rebalance_end()
+        if self.should_stop:
+            return
         committed = self.consumer._committed_offset
         mine = [tp for tp in self.consumer.assignment() if tp.topic in self.ingest.topics]
         self.ingest.assigned({TP(*tp): committed.get(tp) or 0 for tp in mine})
@@ -149,6 +151,7 @@ class App(faust.App):
     async def on_stop(self) -> None:
         """Drain before the consumer and the stores are closed."""
         self.stopping = stop_within(STOP_S)
+        await self.correlate.halt()
         if self.consumer.started:
             await self.drain()
             if self.crash_reason is None:
@@ -164,7 +167,7 @@ class App(faust.App):
         if self.stopping is not None:
             self.stopping.cancel()
         self.watchdog.stop()
-        self.datadir.close(clean=self.crash_reason is None)
+        self.datadir.close(clean=self.crash_reason is None and not self.correlate.interrupted)
 
 
 def stop_within(limit_s: float) -> threading.Timer:

@@ -62,6 +62,10 @@ class Correlate:
         self._alerts_topic = settings.names.full("routed-alerts")
         self._decode = msgspec.json.Decoder(Envelope).decode
         self._recovering = asyncio.Lock()
+        self._recovery: asyncio.Future[None] | None = None
+        self._halted = False
+        self.interrupted = False
+        """True when a recovery was cut off in the middle: the local store may be behind its own bookkeeping."""
         self._queues: dict[int, asyncio.Queue[Any]] = {}
         self.flow = Flow()
         self.held: dict[int, Held] = {}
@@ -268,13 +272,28 @@ class Correlate:
         generation = self._app.consumer_generation_id
         async with self._recovering:
             try:
-                await self._recover(generation)
+                if not self._halted:
+                    self._recovery = asyncio.ensure_future(self._recover(generation))
+                    await self._recovery
+            except asyncio.CancelledError:
+                if not self.interrupted:
+                    raise
             except StateError as e:
                 die(str(e), code=EXIT_STATE)
             except Exception as e:
                 if generation == self._app.consumer_generation_id:
                     die(f"recovery failed: {e!r}", error=e)
                 log.warning("recovery was overtaken by another rebalance: %r", e)
+            if self._halted:  # Faust would go on to let records flow
+                await asyncio.Event().wait()
+
+    async def halt(self) -> None:
+        """Before a stop: end a recovery under way. Faust does not, and one that goes on asks a consumer that is gone."""
+        self._halted = True
+        if self._recovery is not None and not self._recovery.done():
+            self.interrupted = True
+            self._recovery.cancel()
+            await asyncio.wait([self._recovery])
 
     async def _recover(self, generation: int) -> None:
         app = self._app

@@ -26,6 +26,11 @@ EXIT_STATE = 2
 def die(message: str, *, error: BaseException | None = None, code: int = EXIT_FAILED) -> NoReturn:
     """Log why, flush, and end the process with ``code``; nothing is acked, committed or closed."""
     log.critical("%s", message, exc_info=error)
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Flush, and end the process at once, whatever threads still run."""
     for handler in logging.getLogger().handlers:
         handler.flush()
     sys.stdout.flush()

@@ -154,7 +154,7 @@ class Finder:
         if stated is None:
             return []
         groups = [Entity("group", stated.target, name) for name in stated.groups]
-        return [g for g in groups if not self._estate.has(g)] or groups
+        return [g for g in groups if not self._estate.related(g, "topics")] or groups
 
     @staticmethod
     def _named(incident: Incident) -> list[Entity]:

@@ -6,7 +6,8 @@ D1  an active symptom at the end of an expected path is covered with the expecta
 D2  an expected symptom observed healthy counts against, ln(1 − p); not observed counts neither way
 D3  before onset + ``within`` an expected symptom is not observed yet
 D4  an expectation over many entities is one term: its members are covered where they show it, as surely as the pattern is
-    there; one that is not there counts against, down to −4 nats; one entity alone is no pattern
+    there; one that is not there counts against, down to −4 nats; one entity alone is no pattern, save
+    where it tells the root from its like by itself
 D5  a contradiction that is active counts against, clamped to −4 nats
 D6  an effect older than its supposed cause by over two polls is covered with a twentieth of its p, by over five it is none
 D7  a cause with required symptoms is considered only while one of them was seen; where none was observed at all it
@@ -90,7 +91,9 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
     kinds = evidence.active_kinds
     seen = [(t, active(t, root, evidence, walker) if t.kind in kinds else NONE) for t in c.expects]
     defining = [(t, hits) for t, hits in seen if t.required and hits]
-    if c.required and not any(len(hits) >= _pattern(t, root, walker) for t, hits in defining):
+    if c.required and not any(
+        len(hits) >= _pattern(t, root, walker) or _stands_out(root, hits) for t, hits in defining
+    ):  # fmt: skip
         return None
     out = Candidate(c, root)
     out.over = bool(defining) and not any(evidence.board.of(e).get(t.kind) for t, hits in defining for e, _ in hits)
@@ -136,6 +139,11 @@ def _pattern(term: Term, root: Entity, walker: Walker) -> int:
     if term.quantify is None or term.quantify == "any":
         return 1
     return 2 if term.quantify == "concentration" else min(2, len(walker.walk(root, term.steps, term.on)))
+
+
+def _stands_out(root: Entity, hits: Hits) -> bool:
+    """True where a reader has stopped at a topic and reads its others on: the topic stands out by itself (D4)."""
+    return root.kind == "topic" and any(s.detail.get("scope") == "topics" for _, s in hits)
 
 
 def active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits:

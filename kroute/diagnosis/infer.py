@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from math import fsum
 
+from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import Candidate, Key
 from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.load import Catalogue
@@ -123,13 +124,17 @@ def _components(candidates: list[Candidate], untold: list[tuple[tuple[str, ...],
 def _hypotheses(search: Search, suspects: Suspects, asked: Mapping[Key, None]) -> Iterable[Hypothesis]:
     """The chosen set of a part, each with confidence, rivals and what was ruled out."""
     score = search.score() if any(search.chosen) else 0.0
+    better = search.better_told()
     for key, on in enumerate(search.chosen):
         if on:
             told = search.candidates[key].key in asked
-            yield _hypothesis(search, key, score, _ruled_out(search, suspects, key) if told else ())
+            reasons = _ruled_out(search, suspects, key) if told else ()
+            yield _hypothesis(search, key, score, reasons, better.get(key, {}))
 
 
-def _hypothesis(search: Search, key: int, score: float, ruled_out: tuple[Rejected, ...]) -> Hypothesis:
+def _hypothesis(
+    search: Search, key: int, score: float, ruled_out: tuple[Rejected, ...], elsewhere: Mapping[tuple[Entity, str], None]
+) -> Hypothesis:  # fmt: skip
     candidates = search.candidates
     c = candidates[key]
     free = 1.0
@@ -150,7 +155,7 @@ def _hypothesis(search: Search, key: int, score: float, ruled_out: tuple[Rejecte
     best = (max(shares.values()) if shares else free) / whole
     return Hypothesis(
         cause=c.compiled.cause.id, root=c.root, confidence=round(1.0 / whole, 4), score=round(score, 6),
-        explains=tuple(sorted(dict.fromkeys(c.explained))),
+        explains=tuple(sorted(dict.fromkeys(x for x in c.explained if x not in elsewhere))),
         rivals=tuple(
             Rival(cause=candidates[k].compiled.cause.id, root=candidates[k].root, confidence=round(w, 4))
             for w, k in rivals[:MAX_TOLD] if w >= LEAST_TOLD

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 from math import fsum, log
 from typing import NamedTuple
 
+from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import Candidate
 from kroute.diagnosis.evidence import Unit
 from kroute.diagnosis.model import UNKNOWN
@@ -24,6 +25,8 @@ LARGE = 48
 """A candidate with more units than this is updated by differences, a smaller one is summed anew."""
 MANY = 12
 """Causes chosen at one unit, beyond which one of them is divided out of their product instead of multiplying the rest."""
+LESSER = 0.5
+"""A symptom that another cause shows twice as surely is that one's."""
 TIE = 9
 """Digits of nats below which two gains are equal and the key decides."""
 
@@ -78,6 +81,7 @@ class Search:
     ) -> None:
         self.candidates = candidates
         self._units = units
+        self._all = all_units
         self._leak = {u: all_units[u].leak for u in units}
         self._loose = loose
         self._unknown = [c.compiled.cause.id == UNKNOWN for c in candidates]
@@ -285,6 +289,18 @@ class Search:
             for k in self.by_unit[u]:
                 self._moved[k] = self._stamp
                 self._gains.pop(k, None)
+
+    def better_told(self) -> dict[int, dict[tuple[Entity, str], None]]:
+        """By chosen cause, what another chosen one explains by far better: a symptom goes to whom it is due."""
+        out: dict[int, dict[tuple[Entity, str], None]] = {}
+        for u, there in self._at.items():
+            if len(there) > 1:
+                most = max(self.candidates[k].cover[u] for k in there)
+                for k in there:
+                    if self.candidates[k].cover[u] < LESSER * most:
+                        unit = self._all[u]
+                        out.setdefault(k, {}).update(((unit.entity, kind), None) for kind in unit.kinds)
+        return out
 
     def run(self) -> None:
         """Find the best set."""

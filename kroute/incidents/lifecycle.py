@@ -5,7 +5,8 @@ I1  a new hypothesis settles before anybody is told; half as long when several s
     objective is breached and confidence is high
 I2  a hypothesis that vanishes while settling was never an incident
 I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely, while recovering never
-I4  what another incident explains now moves there; an incident left with nothing is merged, the older id stays
+I4  what another incident explains better now moves there, what both explain alike stays; an incident left with nothing is
+    merged, the older id stays
 I5  root clear: recovering; what remains stays its own while it shrinks, and is judged anew when it stalls, by whatever
     explains it then; what nothing explains is let go
 I6  resolved: symptoms clear **and** impact fine, for ``hold``; signals that stop never resolve
@@ -93,7 +94,8 @@ class Lifecycle:
         live = self.live()
         matches = match(hypotheses, live, accounts)
         self._older_first(hypotheses, matches.of, live)
-        explained_by: dict[tuple[Entity, str], str] = {}
+        held = _held(live.values())
+        claims: dict[tuple[Entity, str], list[str]] = {}
         for n, h in enumerate(hypotheses):
             known = live.get(matches.of.get(n, ""))
             if known is not None:
@@ -101,9 +103,10 @@ class Lifecycle:
             inc = known or self._reopen(h, now_ms, timing) or self._new(h, now_ms, offset, matches.shared.get(n, []))
             self._take_evidence(inc, h, now_ms)
             for s in h.explains:
-                explained_by.setdefault(s, inc.id)
+                claims.setdefault(s, []).append(inc.id)
             for e in accounts[n] if h.cause != UNKNOWN else ():
-                explained_by.setdefault((e, IMPACT[0]), inc.id)
+                claims.setdefault((e, IMPACT[0]), []).append(inc.id)
+        explained_by = {s: _whose(s, ids, held) for s, ids in claims.items()}
         for inc in self.live().values():
             self._settle_evidence(inc, explained_by, now_ms)
             inc.affected = self._affected(inc, walker)
@@ -381,3 +384,21 @@ class Lifecycle:
         if into is not None:
             inc.why = f"its symptoms belong to {into.id}: {into.cause} at {into.root}"
             into.supersedes = tuple(sorted({*into.supersedes, inc.id}))
+
+
+def _held(incidents: Iterable[Incident]) -> dict[Entity, dict[str, dict[str, None]]]:
+    """Who holds what is there: entity → incident id → kinds."""
+    out: dict[Entity, dict[str, dict[str, None]]] = {}
+    for inc in incidents:
+        for (e, kind), evidence in inc.evidence.items():
+            if evidence.cleared_ms is None:
+                out.setdefault(e, {}).setdefault(inc.id, {})[kind] = None
+    return out
+
+
+def _whose(s: tuple[Entity, str], ids: list[str], held: dict[Entity, dict[str, dict[str, None]]]) -> str:
+    """Of several incidents whose causes explain a symptom alike: the one that holds it, or that holds others of its entity."""
+    if len(ids) == 1 or s[0] not in held:
+        return ids[0]
+    e, kind = s
+    return min(ids, key=lambda i: (kind not in held[e].get(i, ()), i not in held[e], ids.index(i)))

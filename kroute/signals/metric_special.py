@@ -118,16 +118,17 @@ def dominates(view: View) -> Finding | None:
         else:
             usual, others = _usual(view, name, mine, total)
         pairs = list(zip(mine[::-1], total[::-1], strict=False))[::-1]
-        run = []
+        rose = []
         for (_, m), (_, t) in pairs:
             grown = max(1.0, (t - m) / others) if others > 0 else 1.0
-            run.append(t > 0 and m / t > DOMINANT_SHARE and m > max(floor, 2.0 * usual * grown))
+            rose.append(m > max(floor, 2.0 * usual * grown))
+        run = [far and t > 0 and m / t > DOMINANT_SHARE for far, ((_, m), (_, t)) in zip(rose, pairs, strict=True)]
         if len(run) >= 2 and all(run[-2:]):
             series: Series = [m for m, _ in pairs]
             share = series[-1][1] / pairs[-1][1][1]
             why = f"{quantity(share, 'ratio')} of {label}: {quantity(series[-1][1], unit)} (usual {quantity(usual, unit)})"
             detail = {"feature": name, "usual": rounded(usual), "others": rounded(others)}
-            return _found(series, run, why, name)._replace(value=share, detail=detail)
+            return _found(series, rose, why, name)._replace(value=share, detail=detail)  # it began before it was over half
     return HEALTHY if judged else None
 
 

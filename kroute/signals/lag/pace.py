@@ -125,7 +125,7 @@ def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
             since = skew.frozen_since_ms
             names = ", ".join(topics[:3])
             return Found(since, (v.t - since) / 1000.0, f"no commit on {names} for {span((v.t - since) / 1000.0)} while it grows",
-                         {"topics": topics[:32], **skew.led()})  # fmt: skip
+                         {"scope": "topics", "topics": topics[:32], **skew.led()})  # fmt: skip
         usual = f"; usual is every {span(v.period_ms / 1000.0)}" if v.period_ms else ""
         why = f"no commit for {span(quiet / 1000.0)} while topics grow, {number(v.work[-1])} records behind{usual}"
         return Found(carry.moved_ms, quiet / 1000.0, why, skew.detail([]))

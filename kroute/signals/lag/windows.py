@@ -287,9 +287,15 @@ class LagWindows(LagMeasures):
         judged = self._judged.get(key)
         if judged is None:
             judged = self._judged[key] = GROUP_KINDS - frozenset(key)
-        active = tuple(_symptom(k, g.entity, poll.t, f, poll.src, {}) for k, f in out.found.items()) if out.found else ()
+        found = [(k, self._about(g.entity, k, f) if out.active[k][1] else f) for k, f in out.found.items()]
+        active = tuple(_symptom(k, g.entity, poll.t, f, poll.src, {}) for k, f in found)
         self._board.report(LAG, g.entity, poll.t, g.head.interval_ms, judged, active)
         self.cutovers.observe(g.entity.cluster, poll.t, g.head.interval_ms, poll.src)
+
+    def _about(self, e: Entity, kind: str, found: Found) -> Found:
+        """At the poll at which a symptom begins to end, what it is about has not changed."""
+        was = self._board.active.get((e, kind))
+        return found if was is None else found._replace(detail={**found.detail, **was.detail})
 
     # -- time ------------------------------------------------------------------------------------------------
 

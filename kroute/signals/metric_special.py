@@ -12,6 +12,8 @@ DISK_HORIZON_MS = 2 * 3_600_000
 """A disk that is full within this time at the present slope is filling."""
 STUCK_POLLS = 6
 DOMINANT_SHARE = 0.5
+BURST_POLLS = 4
+"""Who reads a period's records at once takes most of the bytes out for a moment; only longer than that is it told."""
 PEER_POLLS = 3
 MESSAGES = Feature("messages", "records in", "/s", None, add=True)
 
@@ -87,9 +89,9 @@ def _apart(kind: str, view: View, times: float) -> Finding | None:
 
 
 def dominates(view: View) -> Finding | None:
-    """M40: over half of bytes, requests or connections for two polls, and twice what it would be had it grown from its own
-    usual as all the others did from theirs. Where the usual is not known yet, the least that was seen before stands for
-    it: neither who has always had most of the traffic nor a day on which everybody has more is trouble."""
+    """M40: over half of bytes, requests or connections for two polls (of bytes out for four), and twice what it would be had
+    it grown from its own usual as all the others did from theirs. Where the usual is not known yet, the least that was seen
+    before stands for it: neither who has always had most of the traffic nor a day on which everybody has more is trouble."""
     judged = False
     count = view.newest("total:principals")
     if count is None or count < 2:
@@ -123,7 +125,8 @@ def dominates(view: View) -> Finding | None:
             grown = max(1.0, (t - m) / others) if others > 0 else 1.0
             rose.append(m > max(floor, 2.0 * usual * grown))
         run = [far and t > 0 and m / t > DOMINANT_SHARE for far, ((_, m), (_, t)) in zip(rose, pairs, strict=True)]
-        if len(run) >= 2 and all(run[-2:]):
+        polls = BURST_POLLS if name == "out" and old is None else 2
+        if len(run) >= polls and all(run[-polls:]):
             series: Series = [m for m, _ in pairs]
             share = series[-1][1] / pairs[-1][1][1]
             why = f"{quantity(share, 'ratio')} of {label}: {quantity(series[-1][1], unit)} (usual {quantity(usual, unit)})"

@@ -269,8 +269,8 @@ def probe(m: Model, rack: str, rng: np.random.Generator) -> list[Plain]:
     o = Samples(rng)
     slow = 1.0 + 15.0 * float(lossy[mine].mean())
     o.put("probe_failure_rate", float(np.clip(fails.mean(), 0.0, 1.0)) if fails.mean() > 0.004 else 0.0, 0.05, rack=rack)
-    if fails.mean() < 0.95:
-        reach = mine & ok
+    reach = mine & ok
+    if fails.mean() < 0.95 and reach.any():
         o.put("probe_produce_ms", (4.0 + float(m.produce_ms[reach].mean())) * slow, 0.1, rack=rack, quantile="0.99")
         o.put("probe_consume_ms", (9.0 + float(m.fetch_ms[reach].mean())) * slow, 0.1, rack=rack, quantile="0.99")
     return o.rows

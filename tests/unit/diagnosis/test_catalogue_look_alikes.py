@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit.diagnosis import test_catalogue as typical
-from tests.unit.diagnosis.town import Town, near
-from tests.unit.diagnosis.world import SHIPPED
+from tests.unit.diagnosis.town import TEN_MINUTES, Town, near
+from tests.unit.diagnosis.world import SHIPPED, entity
 
 
 def two_groups_stuck_after_a_schema_change(w: Town) -> None:
@@ -333,6 +333,17 @@ def test_two_groups_that_stop_at_one_topic_cannot_read_it_and_it_is_the_topic_th
     for g in ("group/g1", "group/g7"):
         other.ill(g, "commits-stopped", "lag-growing", detail={"topics": ["elsewhere"]})
     assert ("schema-problem", "topic/t1") not in other.causes()
+
+
+def test_a_reader_that_stops_at_one_topic_and_reads_its_others_on_is_no_stopped_consumer() -> None:
+    w = Town()
+    w.link("group/g1", "topics", "topic/t1", "topic/t2")
+    w.ill("group/g1", "commits-stopped", "lag-growing", detail={"topics": ["t1"], "scope": "topics"})
+    assert w.causes() == [("stopped-consumer", "group/g1")], "the other readers of the topic are well"
+    for other in ("group/g7", "group/connect-s1", "connector/c/s1"):
+        w.board.forget(entity(other))  # nothing is known of them
+    w.declare("schema", "topic/t1", at=w.now - TEN_MINUTES)
+    assert w.causes() == [("schema-problem", "topic/t1")]
 
 
 def test_topics_that_nothing_else_writes_are_silent_with_the_link_that_fills_them() -> None:

@@ -121,3 +121,16 @@ def test_of_another_brokers_own_disk_nothing_is_strain() -> None:
     troubled(w)
     w.ill("broker/2", "local-time-high", "flush-slow", "latency-high", "request-queue-high", ago=120_000)
     assert ("broker-storage-pressure", "broker/2") in w.found()
+
+
+def test_a_group_whose_connector_has_failed_is_not_told_of_who_strains_its_brokers() -> None:
+    """Both causes are there and both explain it; it goes to the one that shows it far more surely, whatever their names."""
+    w = Town()
+    w.ill("group/g1", "offset-rewound")
+    w.ill("connector/c/s1", "task-failed", detail={"trace_kind": "config"})
+    w.ill("group/connect-s1", "commits-stopped", "lag-growing")
+    found = w.found()
+    rewound, failed = found["offset-fault", "group/g1"], found["sink-failed", "connector/c/s1"]
+    group = entity("group/connect-s1")
+    assert {kind for e, kind in failed.explains if e == group} == {"commits-stopped", "lag-growing"}
+    assert group not in {e for e, _ in rewound.explains}

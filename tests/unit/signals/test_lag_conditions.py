@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from kroute.signals.model import Status
 from tests.unit.signals.lagbench import GROUP, THE_GROUP, THE_TOPIC, TOPIC, Bench, Stated, member, poll, simulate
 
@@ -363,3 +365,25 @@ def test_share_groups_have_no_known_lag() -> None:
                            partitions=m.partitions))  # fmt: skip
     assert b.ever() == set()
     assert b.lag.of_group(THE_GROUP, b.seen[-1][0])[0].state == "unknown"
+
+
+def test_a_reader_that_stops_at_one_topic_is_told_of_that_topic_until_it_is_over() -> None:
+    """L3 of a topic; what it is about does not change at the poll at which it begins to end."""
+    b = Bench()
+
+    def both(k: int, stands: int | None) -> None:
+        at = [3000 * k] * 2
+        other = poll(30 * k, at, at, topic="other").partitions
+        mine = poll(30 * k, at if stands is None else [3000 * stands] * 2, at)
+        b.feed(structs.replace(mine, partitions=(*other, *mine.partitions)))
+
+    for k in range(20):
+        both(k, None)
+    for k in range(20, 30):
+        both(k, 20)
+    said = b.symptom("commits-stopped")
+    assert (said.detail["scope"], said.detail["topics"]) == ("topics", ["t"])
+    both(30, 28)
+    ending = b.symptom("commits-stopped")
+    assert ending.why != said.why
+    assert (ending.detail["scope"], ending.detail["topics"]) == ("topics", ["t"])

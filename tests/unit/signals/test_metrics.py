@@ -268,6 +268,28 @@ def test_m40_a_principal_that_grows_as_all_others_do_is_not_noisy(bench: Bench, 
     assert bench.status(big, "dominates") is Status.ACTIVE
 
 
+def test_m40_a_principal_was_noisy_before_it_had_over_half(bench: Bench) -> None:
+    for poll in range(50):
+        more = 2e6 * max(0, poll - 40)
+        feed(bench, [poll], *users(big=1e6 + more, small=10e6))
+    found = bench.symptom(entity("principal", "big"), "dominates")
+    assert found.since_ms == at(41)
+
+
+def test_m40_who_reads_what_has_gathered_takes_most_of_the_bytes_out_for_a_moment(bench: Bench) -> None:
+    batch = entity("principal", "batch")
+
+    def reads(polls: range, rate: float) -> None:
+        for poll in polls:
+            feed(bench, [poll], *[sample("bytes_out_rate", v, user=u) for u, v in {"batch": rate, "other": 2e6}.items()])
+
+    reads(range(40), 1e3)
+    reads(range(40, 43), 40e6)
+    assert bench.status(batch, "dominates") is Status.HEALTHY
+    reads(range(43, 44), 40e6)
+    assert bench.symptom(batch, "dominates").since_ms == at(40)
+
+
 def test_m40_a_sum_over_fewer_brokers_compares_with_nothing(bench: Bench) -> None:
     for poll in range(12):
         for i in (1, 2, 3):

@@ -6,7 +6,8 @@ shows symptoms that no list foresees, and each of them is far likelier an effect
 D10 a cause that earns its keep by what it lists covers other symptoms at the ends of its ``strains`` (D6 holds for them
     too) where they are of the sort that load and waiting pass on (``PASSED_ON``), the surer the more of their like at
     the end of the path show it; that never buys the cause, and a cause of its own, told by what is not passed on, still
-    beats it; what a change of its own that was declared accounts for is no stray
+    beats it; what a change of its own that was declared accounts for is no stray; where from somebody reads is a stray of
+    load only with who reads what it burdens
 D11 when what defines a cause is over, what its backlog makes from then on of the brokers it is read from, of who reads it
     and of probes is its aftermath
 """
@@ -34,6 +35,11 @@ PASSED_ON = frozenset({
 a jump of offsets, a throttle, a denial, an open transaction) is not passed on."""
 OWN = frozenset({"storage"})
 """Of these, what is inside one part: who waits for it does not get it too."""
+WHERE_READ = frozenset({"locality", "cross-zone"})
+"""From where somebody reads: brokers in trouble change that for all, load changes it for who reads it."""
+READERS: dict[str, tuple[str, ...]] = {
+    "topic": ("consumers",), "principal": ("principal-topics", "consumers"), "group": ("topics", "consumers"),
+}  # fmt: skip
 MOST_COUNTED = 200
 """Of more at the end of a path the share in the whole cluster is taken."""
 Steps = tuple[str, ...]
@@ -56,11 +62,14 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
         shares: dict[tuple[Steps, str, str], float] = {}
         otherwise = dict.fromkeys(walker.walk(c.root, OTHERWISE[c.root.kind])) if c.root.kind in OTHERWISE else {}
         waiting = _waiting(c, evidence)
+        readers = dict.fromkeys(walker.walk(c.root, READERS[c.root.kind])) if c.root.kind in READERS else None
         for e, steps, after in _at(c, evidence, walker):
             shown = evidence.shown[e]
             for kind in sorted(shown.symptoms):
                 family, s = FAMILY[kind], shown.symptoms[kind]
                 if family not in PASSED_ON or kind in NAMES_ITSELF or (family in OWN and e != c.root):
+                    continue
+                if family in WHERE_READ and readers is not None and not after and e != c.root and e not in readers:
                     continue
                 if after and s.since_ms < c.ended - OLDER_MS:
                     continue

@@ -134,3 +134,14 @@ def test_a_group_whose_connector_has_failed_is_not_told_of_who_strains_its_broke
     group = entity("group/connect-s1")
     assert {kind for e, kind in failed.explains if e == group} == {"commits-stopped", "lag-growing"}
     assert group not in {e for e, _ in rewound.explains}
+
+
+def test_where_a_stranger_reads_from_is_no_stray_of_what_is_sent_again() -> None:
+    """Load on a topic makes its readers carry more across zones, not those of another topic on the same brokers."""
+    w = Town()
+    w.ill("topic/t6", "produce-retries")
+    w.ill("group/g12", "cross-zone-high", "reading-remote")  # reads t6
+    assert w.causes() == [("retry-storm", "topic/t6")]
+    w.ill("group/g1", "cross-zone-high", "reading-remote")  # reads t1, of which broker 1 leads partitions as of t6
+    assert ("cross-zone-reads", "group/g1") in w.causes()
+    assert ("cross-zone-reads", "group/g12") not in w.causes()

@@ -64,6 +64,8 @@ class Correlate:
         self._recovering = asyncio.Lock()
         self._recovery: asyncio.Future[None] | None = None
         self._halted = False
+        self.recovered = 0
+        """The newest rebalance after which state was recovered, by the app's count of them."""
         self.interrupted = False
         """True when a recovery was cut off in the middle: the local store may be behind its own bookkeeping."""
         self._queues: dict[int, asyncio.Queue[Any]] = {}
@@ -269,12 +271,13 @@ class Correlate:
 
     async def recover(self) -> None:
         """Called by Faust when the tables are recovered, before it seeks; whatever goes wrong ends the process."""
-        generation = self._app.consumer_generation_id
+        generation, rebalance = self._app.consumer_generation_id, self._app.rebalancing_count
         async with self._recovering:
             try:
                 if not self._halted:
                     self._recovery = asyncio.ensure_future(self._recover(generation))
                     await self._recovery
+                    self.recovered = rebalance
             except asyncio.CancelledError:
                 if not self.interrupted:
                     raise

@@ -72,6 +72,8 @@ class App(faust.App):
         return holding.transport(self)
 
     prepared = False
+    recovered = 0
+    """The newest rebalance after which state was recovered, by ``rebalancing_count``."""
     stopping: threading.Timer | None = None
 
     def prepare(self) -> None:
@@ -133,7 +135,7 @@ class App(faust.App):
 
         Not where another rebalance has begun since the tables were read: Faust tells of the one before all the same.
         """
-        if self.correlate.recovered != self.rebalancing_count:
+        if self.recovered != self.rebalancing_count:
             log.info("recovery was overtaken by another rebalance: work waits for that")
             return
         super().on_rebalance_end()

@@ -64,8 +64,6 @@ class Correlate:
         self._recovering = asyncio.Lock()
         self._recovery: asyncio.Future[None] | None = None
         self._halted = False
-        self.recovered = 0
-        """The newest rebalance after which state was recovered, by the app's count of them."""
         self.interrupted = False
         """True when a recovery was cut off in the middle: the local store may be behind its own bookkeeping."""
         self._queues: dict[int, asyncio.Queue[Any]] = {}
@@ -277,7 +275,7 @@ class Correlate:
                 if not self._halted:
                     self._recovery = asyncio.ensure_future(self._recover(generation))
                     await self._recovery
-                    self.recovered = rebalance
+                    self._app.recovered = rebalance
             except asyncio.CancelledError:
                 if not self.interrupted:
                     raise

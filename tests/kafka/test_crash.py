@@ -49,6 +49,9 @@ def test_deaths_while_polls_are_left_out_lose_no_row_of_state_and_nothing_that_n
     of the facts as ever."""
     for outcome in _played(bootstrap, tmp_path, THIN, thin=True):
         assert outcome.left_out > outcome.fed // 20, str(outcome)
+    logs = "".join(log.read_text() for log in tmp_path.glob("seed-*/*.log"))
+    assert "that are behind: [" in logs, "facts were behind"
+    assert " floods: " in logs, "and sources over their budget"
 
 
 def _played(bootstrap: str, folder: Path, schedules: tuple[tuple[int, int], ...], *, thin: bool = False) -> list[Outcome]:

@@ -30,13 +30,13 @@ def test_a_recovery_that_another_rebalance_overtook_lets_no_work_begin(tmp_path:
     app._consumer = consumer = Consumer()
     for _ in range(2):
         app.on_rebalance_start()
-    app.correlate.recovered = 1
+    app.recovered = 1
     app.on_rebalance_end()
     assert not app.ingest.flow.is_open
     assert not app.correlate.flow.is_open
     assert app.rebalancing
     assert consumer.released == 0
-    app.correlate.recovered = 2
+    app.recovered = 2
     app.on_rebalance_end()
     assert app.ingest.flow.is_open
     assert app.correlate.flow.is_open

@@ -1,10 +1,17 @@
-"""HTML pages that load nothing: one document with its style, tables, and the frame of plots as inline SVG."""
+"""HTML pages that load nothing: one document with its style, tables, and the frame of plots as inline SVG.
+
+Names on a page come from strangers: each text goes through ``plain``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from kroute.local.alerts_view import safe
+
+MOST = 2000
+"""Characters of one cell."""
 STYLE = """
 :root{color-scheme:light dark;--fg:#1c2430;--mute:#667085;--line:#d9dee7;--bg:#fff;--hit:#1a7f5a;--miss:#b42318;--bar:#3b6fb6}
 @media(prefers-color-scheme:dark){:root{--fg:#e6e9ef;--mute:#98a2b3;--line:#333c4a;--bg:#12161d;--hit:#4cc38a;--miss:#f97066;--bar:#7aa7e8}}
@@ -17,10 +24,15 @@ svg text{fill:var(--fg);font:12px system-ui,sans-serif}svg .mute{fill:var(--mute
 """
 
 
+def plain(text: str, most: int = MOST) -> str:
+    """A text for a page, without markup, control characters and surrogates, cut to so many characters."""
+    return escape(safe(text, most))
+
+
 def document(title: str, body: str) -> str:
     """The whole page."""
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{plain(title)}</title>'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{STYLE}</style></head>\n'
         f"<body>{body}</body></html>\n"
     )
@@ -28,15 +40,15 @@ def document(title: str, body: str) -> str:
 
 def section(title: str, note: str, content: str) -> str:
     """A heading, a note under it, and what follows."""
-    said = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f"<section><h2>{escape(title)}</h2>{said}{content}</section>"
+    said = f'<p class="note">{plain(note)}</p>' if note else ""
+    return f"<section><h2>{plain(title)}</h2>{said}{content}</section>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, text: bool = False) -> str:
     """A table; numbers to the right, the first column and ``text`` to the left."""
     cls = ' class="text"' if text else ""
-    top = "".join(f"<th{cls}>{escape(h)}</th>" for h in head) if any(head) else ""
-    body = "".join("<tr>" + "".join(f"<td{cls}>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+    top = "".join(f"<th{cls}>{plain(h)}</th>" for h in head) if any(head) else ""
+    body = "".join("<tr>" + "".join(f"<td{cls}>{plain(c)}</td>" for c in row) + "</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
@@ -57,6 +69,6 @@ def axes(
 def figure(width: float, height: float, content: str, title: str) -> str:
     """SVG content in its figure."""
     return (
-        f'<figure><svg role="img" aria-label="{escape(title)}" width="{width:.0f}" height="{height:.0f}" '
+        f'<figure><svg role="img" aria-label="{plain(title)}" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}">{content}</svg></figure>'
     )

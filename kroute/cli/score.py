@@ -40,7 +40,7 @@ def command(
     from kroute.score.run import Scored, score_all  # noqa: PLC0415
     from kroute.score.summary import summarize  # noqa: PLC0415
     from kroute.score.text import render  # noqa: PLC0415
-    from kroute.score.truth import corpus  # noqa: PLC0415
+    from kroute.score.truth import corpus, name_of  # noqa: PLC0415
 
     conf = settings.load()
     found = corpus(corpus_dir)
@@ -53,7 +53,7 @@ def command(
             click.echo(f"\r{done}/{len(found)} {s.recording}"[:100].ljust(100), err=True, nl=done == len(found))
 
     scored = score_all(corpus_dir, found, conf, jobs or os.cpu_count() or 1, say)
-    report = summarize(scored, label or corpus_dir.resolve().name, kroute.__version__, worst)
+    report = summarize(scored, name_of(label or corpus_dir.resolve().name), kroute.__version__, worst)
     _write(json_file, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     _write(html_file, page(report).encode())
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from kroute.local.alerts_view import safe
-from kroute.page import document, section, table
+from kroute.page import document, plain, section, table
 from kroute.report import plots
 from kroute.report.model import Report
 from kroute.report.text import FINDING_HEAD, REMEDY_HEAD, sections
@@ -24,7 +22,7 @@ def page(r: Report) -> str:
     """The whole page."""
     parts = [
         "<h1>What kroute told, and what came of it</h1>",
-        f'<p class="note">{escape(r.since[:16])} to {escape(r.until[:16])} UTC, {r.incidents} incidents, {r.records} records</p>',
+        f'<p class="note">{plain(r.since[:16])} to {plain(r.until[:16])} UTC, {r.incidents} incidents, {r.records} records</p>',
     ]
     for title, head, rows in sections(r):
         words = head in (FINDING_HEAD, REMEDY_HEAD) or not any(head)
@@ -33,7 +31,7 @@ def page(r: Report) -> str:
         if title == "The whole":
             parts += _plots(r)
     if r.missing:
-        parts.append(section("Not read", "", table(("",), [(safe(m),) for m in r.missing], text=True)))
+        parts.append(section("Not read", "", table(("",), [(m,) for m in r.missing], text=True)))
     return document(f"kroute report: {r.since[:10]} to {r.until[:10]}", "\n".join(parts))
 
 

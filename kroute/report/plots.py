@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 
-from kroute.local.alerts_view import safe
-from kroute.page import axes, figure
+from kroute.page import axes, figure, plain
 from kroute.report.model import Flood, Told
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -25,7 +23,7 @@ def pages_by_team(teams: Sequence[Told]) -> str:
     for i, t in enumerate(rows):
         y, acted = i * step + 4, t.pages - t.without_action
         a, b = width * acted / most, width * t.without_action / most
-        out.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{escape(safe(t.name, 26))}</text>')
+        out.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{plain(t.name, 26)}</text>')
         out.append(_bar(left, y, a, 16, "var(--bar)", f"{t.name}: {acted} pages acted on"))
         out.append(_bar(left + a, y, b, 16, "var(--miss)", f"{t.name}: {t.without_action} pages nobody acted on"))
         out.append(f'<text class="mute" x="{left + a + b + 6:.1f}" y="{y + 13}">{t.pages}</text>')
@@ -110,7 +108,7 @@ def floods(found: Sequence[Flood]) -> str:
     out = []
     for i, f in enumerate(rows):
         y, w = i * step + 4, width * f.minutes / most
-        out.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{escape(safe(f.team, 26))}</text>')
+        out.append(f'<text x="{left - 8}" y="{y + 13}" text-anchor="end">{plain(f.team, 26)}</text>')
         out.append(_bar(left, y, w, 16, "var(--miss)", f"{f.team}: {f.minutes:g} min, {f.most} in its worst 10 minutes"))
         out.append(f'<text class="mute" x="{left + w + 6:.1f}" y="{y + 13}">{f.minutes:g} min</text>')
     return figure(left + width + 90, len(rows) * step + 10, "".join(out), "Flood minutes by team")
@@ -121,7 +119,7 @@ def _bar(x: float, y: float, width: float, height: float, ink: str, title: str) 
         return ""
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{ink}">'
-        f"<title>{escape(safe(title))}</title></rect>"
+        f"<title>{plain(title)}</title></rect>"
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from html import escape
-
-from kroute.page import document, section, table
+from kroute.page import document, plain, section, table
 from kroute.score import plots
 from kroute.score.summary import Report
 from kroute.score.text import ANSWER_HEAD, PART_HEAD, WAY_HEAD, answer_rows, fact_rows, part_rows, way_rows
@@ -24,9 +22,9 @@ _TIME = "Share of all faults whose action owner had been told by then."
 def page(r: Report) -> str:
     """The whole page."""
     parts = [
-        f"<h1>{escape(r.label)}</h1>",
+        f"<h1>{plain(r.label)}</h1>",
         f'<p class="note">{r.recordings} recordings, {r.recorded_hours:.1f} h, {r.overall.faults} faults; '
-        f"kroute {escape(r.version)}. Shares with their 95 % bounds.</p>",
+        f"kroute {plain(r.version)}. Shares with their 95 % bounds.</p>",
         section("Answers", _ANSWERS, table(ANSWER_HEAD, answer_rows(r.overall))),
         section("Incidents, time and confidence", "", table(("", ""), fact_rows(r))),
         section("Against what teams have today", _WAYS, table(WAY_HEAD, way_rows(r))),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 
-from kroute.page import axes, figure
+from kroute.page import axes, figure, plain
 from kroute.score.calibration import Calibration
 
 
@@ -68,11 +67,11 @@ def confusion(cells: Mapping[str, Mapping[str, int]]) -> str:
     out: list[str] = []
     for j, c in enumerate(columns):
         cx = left + (j + 0.5) * size + 4
-        out.append(f'<text x="{cx}" y="{top - 8}" transform="rotate(-60 {cx} {top - 8})">{escape(c)}</text>')
+        out.append(f'<text x="{cx}" y="{top - 8}" transform="rotate(-60 {cx} {top - 8})">{plain(c, 40)}</text>')
     for i, r in enumerate(rows):
         total = sum(cells[r].values())
         y = top + i * size
-        out.append(f'<text x="{left - 8}" y="{y + 15}" text-anchor="end">{escape(r)}</text>')
+        out.append(f'<text x="{left - 8}" y="{y + 15}" text-anchor="end">{plain(r, 40)}</text>')
         for j, c in enumerate(columns):
             n = cells[r].get(c, 0)
             cx = left + j * size
@@ -82,7 +81,7 @@ def confusion(cells: Mapping[str, Mapping[str, int]]) -> str:
                 depth = 0.15 + 0.6 * n / total
                 out.append(
                     f'<rect x="{cx}" y="{y}" width="{size}" height="{size}" fill="{ink}" fill-opacity="{depth:.2f}">'
-                    f"<title>{escape(r)} said as {escape(c)}: {n} of {total}</title></rect>"
+                    f"<title>{plain(r)} said as {plain(c)}: {n} of {total}</title></rect>"
                     f'<text x="{cx + size / 2}" y="{y + 15}" text-anchor="middle">{n}</text>'
                 )
     return figure(left + len(columns) * size + 110, top + len(rows) * size + 10, "".join(out), "Confusion matrix of causes")

@@ -19,7 +19,7 @@ from kroute.score.baselines import Pages
 from kroute.score.measure import Measured, measure
 from kroute.score.recorded import collected, decoded, missing_share
 from kroute.score.told import incidents
-from kroute.score.truth import Truth
+from kroute.score.truth import Truth, name_of
 from kroute.settings import Settings
 
 
@@ -81,7 +81,7 @@ def score_all(
     folder: Path, corpus: Sequence[tuple[Path, Truth]], settings: Settings, jobs: int, say: Callable[[Scored], None]
 ) -> list[Scored]:  # fmt: skip
     """Score every recording with ``jobs`` processes; ``say`` is told of each as it is done. In the order of the corpus."""
-    asked = [(p, p.relative_to(folder).as_posix().removesuffix(".jsonl"), t, settings) for p, t in corpus]
+    asked = [(p, name_of(p.relative_to(folder).as_posix().removesuffix(".jsonl")), t, settings) for p, t in corpus]
     out: list[Scored] = []
     if jobs <= 1 or len(asked) == 1:
         for a in asked:

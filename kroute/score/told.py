@@ -128,7 +128,7 @@ def _revision(alert: RoutedAlert, ts_ms: int, open_: dict[str, str]) -> Revision
         ),
         teams={role: tuple(teams) for role, teams in told.items()},
         paging=paging,
-        symptoms=tuple(Symptom(_entity(s.entity, alert.cluster), s.kind, _ms(s.since)) for s in alert.symptoms),
+        symptoms=tuple(Symptom(_entity(s.entity, alert.cluster), s.kind, at_ms(s.since)) for s in alert.symptoms),
         superseded_by=alert.superseded_by,
     )
 
@@ -137,5 +137,6 @@ def _entity(ref: EntityRef, cluster: str) -> Entity:
     return Entity(ref.kind, ref.cluster or cluster, ref.name)
 
 
-def _ms(text: str) -> int:
+def at_ms(text: str) -> int:
+    """A time of an alert in epoch ms."""
     return round(datetime.fromisoformat(text).timestamp() * 1000)

@@ -66,19 +66,35 @@ class Truth(Struct, frozen=True, kw_only=True):
     missing: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
+def name_of(path: str) -> str:
+    """A file's name as text that can be written: bytes in it that are no UTF-8 are shown as such."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def load(path: Path) -> Truth:
     """Read one truth file.
 
     Raises:
         BadFile: it is not there, not JSON, or not of this form; names the field.
     """
-    name = str(path)
+    name = name_of(str(path))
     try:
-        value = msgspec.json.decode(path.read_bytes())
+        data = path.read_bytes()
     except FileNotFoundError:
         raise BadFile(name, None, None, "there is no such file; every recording X.jsonl needs its X.truth.json") from None
     except OSError as e:
         raise BadFile(name, None, None, e.strerror or str(e)) from None
+    return read(name, data)
+
+
+def read(name: str, data: bytes) -> Truth:
+    """What a truth file of this name holds.
+
+    Raises:
+        BadFile: not JSON, or not of this form; names the field.
+    """
+    try:
+        value = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise BadFile(name, None, None, f"not JSON: {e}") from None
     truth = convert(name, value, {}, Truth)
@@ -96,5 +112,5 @@ def corpus(folder: Path) -> list[tuple[Path, Truth]]:
     """
     found = sorted(folder.rglob("*.jsonl"))
     if not found:
-        raise BadFile(str(folder), None, None, "no recording (.jsonl) in it; kroute simulate writes some")
+        raise BadFile(name_of(str(folder)), None, None, "no recording (.jsonl) in it; kroute simulate writes some")
     return [(p, load(p.with_name(p.name.removesuffix(".jsonl") + SUFFIX))) for p in found]

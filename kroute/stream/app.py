@@ -72,6 +72,8 @@ class App(faust.App):
         return holding.transport(self)
 
     prepared = False
+    recovered = 0
+    """The newest rebalance after which state was recovered, by ``rebalancing_count``."""
     stopping: threading.Timer | None = None
 
     def prepare(self) -> None:
@@ -129,7 +131,13 @@ class App(faust.App):
         self.consumer.held = frozenset()
 
     def on_rebalance_end(self) -> None:
-        """Faust has sought the start of each partition and lets records flow: work may begin."""
+        """Faust has sought the start of each partition and lets records flow: work may begin.
+
+        Not where another rebalance has begun since the tables were read: Faust tells of the one before all the same.
+        """
+        if self.recovered != self.rebalancing_count:
+            log.info("recovery was overtaken by another rebalance: work waits for that")
+            return
         super().on_rebalance_end()
         if self.should_stop:
             return

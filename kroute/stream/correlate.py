@@ -269,12 +269,13 @@ class Correlate:
 
     async def recover(self) -> None:
         """Called by Faust when the tables are recovered, before it seeks; whatever goes wrong ends the process."""
-        generation = self._app.consumer_generation_id
+        generation, rebalance = self._app.consumer_generation_id, self._app.rebalancing_count
         async with self._recovering:
             try:
                 if not self._halted:
                     self._recovery = asyncio.ensure_future(self._recover(generation))
                     await self._recovery
+                    self._app.recovered = rebalance
             except asyncio.CancelledError:
                 if not self.interrupted:
                     raise

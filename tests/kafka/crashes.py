@@ -25,21 +25,35 @@ from kroute.local.estate import produce_policy
 from kroute.stream import crash
 from kroute.stream.process import EXIT_FAILED
 from kroute.stream.topics import create_topics
+from tests.kafka import thinned
 from tests.kafka.helpers import wait_for
+from tests.kafka.thinned import About, Position
 from tests.kafka.worker import Installation, Worker
 
 PROGRAM = """
 import runpy
-from kroute.stream import budget
-budget.BEHIND_MS = 10**12  # polls that kroute leaves out on purpose, as it is behind after deaths, would look like lost ones
 {first}
 runpy.run_module("kroute.cli.main", run_name="__main__")
 """
 
 
-def program(*arguments: str, first: str = "") -> list[str]:
-    """A worker as a user starts it, that thins no polls; ``first``: what else is done before."""
-    return [sys.executable, "-c", PROGRAM.format(first=first), *arguments, "worker"]
+WHOLE = """
+from kroute.stream import budget
+budget.BEHIND_MS = 10**12  # polls that kroute leaves out on purpose, as it is behind after deaths, would look like lost ones
+"""
+THINNED = """
+from tests.kafka import thinned
+thinned.arm({path!r})
+"""
+
+
+def program(*arguments: str, first: str = "", left_out: Path | None = None) -> list[str]:
+    """A worker as a user starts it, that thins no polls, or thins them early and writes to ``left_out`` which.
+
+    ``first``: what else is done before.
+    """
+    how = WHOLE if left_out is None else THINNED.format(path=str(left_out))
+    return [sys.executable, "-c", PROGRAM.format(first=how + first), *arguments, "worker"]
 
 
 POLICY = {"version": "test", "defaults": {"settle_s": 1.0, "hold_s": 2.0}, "realms": {"": ["silence"]}}
@@ -51,17 +65,22 @@ logging.getLogger("kafka.admin").setLevel(logging.ERROR)  # it cannot read what 
 
 
 class Estate(Installation):
-    """An installation with few partitions, a fast policy and a heartbeat alert each second."""
+    """An installation with few partitions, a fast policy and a heartbeat alert each second.
 
-    def __init__(self, bootstrap: str, folder: Path) -> None:
+    ``thin``: its workers leave polls out as early as they can, and say which.
+    """
+
+    def __init__(self, bootstrap: str, folder: Path, *, thin: bool = False) -> None:
         super().__init__(bootstrap, folder, facts_partitions=2)
+        self.left_out = folder / "left-out.jsonl" if thin else None
         self._tended: dict[str, Worker] = {}
         """Datadir → its newest worker."""
         self.ended = threading.Event()
         """Set by ``close``: whoever feeds this installation stops."""
 
     def env(self, **more: str) -> dict[str, str]:
-        return super().env(**{"KROUTE_HEARTBEAT_S": "1", **more})
+        budget = {} if self.left_out is None else {"KROUTE_SOURCE_BUDGET_KB": str(thinned.BUDGET_KB)}
+        return super().env(**{"KROUTE_HEARTBEAT_S": "1", "PYTHONFAULTHANDLER": "1", **budget, **more})
 
     def close(self) -> None:
         self.ended.set()
@@ -74,7 +93,7 @@ class Estate(Installation):
 
     def worker(self, datadir: str = "w1", at: str = "", **env: str) -> Worker:
         """A worker with the engine; ``at`` arms a crash point."""
-        worker = self.run(program(), datadir, **{crash.VARIABLE: at, **env})
+        worker = self.run(program(left_out=self.left_out), datadir, **{crash.VARIABLE: at, **env})
         self._tended[datadir] = worker
         return worker
 
@@ -150,15 +169,21 @@ class Feed(threading.Thread):
         self._done = estate.ended
         self._asked: list[str] = []
         self._asked_s: dict[str, float] = {}
-        self._fed: list[tuple[str, int, int]] = []
+        self._fed: dict[Position, About] = {}
+        self._versions = 0
         self._new = 0
         self._end = 0
         self.failed: dict[str, bool] = {}
 
     @property
-    def fed(self) -> set[tuple[str, int, int]]:
+    def fed(self) -> set[Position]:
         """Topic, partition and offset of every record that was acknowledged."""
         return set(self._fed)
+
+    @property
+    def about(self) -> dict[Position, About]:
+        """What each of them is about."""
+        return dict(self._fed)
 
     def ask(self, what: str) -> None:
         """``cluster``: a cluster nobody has heard of; ``burst``: rows that make a unit of several journal parts; ``refused``: a
@@ -200,7 +225,7 @@ class Feed(threading.Thread):
         sample = {"signal": "request_handler_idle_ratio", "value": self._rng.random()}
         self._put("broker-metrics", "b", {**polled, "source": {"kind": "broker", "id": "1"}, "samples": [sample]})
         topic = {"name": "t", "partitions": [{"id": 0, "leader": 1, "replicas": [1], "isr": [1]}]}
-        self._put("topology", None, {**polled, "brokers": [{"id": 1, "state": "alive"}], "topics": [topic]})
+        self._put("topology", cluster, {**polled, "brokers": [{"id": 1, "state": "alive"}], "topics": [topic]})
         for name in ("a", "b"):
             where = f"{cluster}/{name}"
             if self._rng.random() < 0.12:
@@ -215,6 +240,19 @@ class Feed(threading.Thread):
         n = self._rng.randrange(3)
         silence = {"kind": "silence", "id": f"s{n}", "at_ms": now, "by": "me", "why": "test", "matchers": {"service": "none"}}
         self._put("controls", f"silence/s{n}", {**silence, "until_ms": now + self._rng.randrange(100, 60_000)})
+        target = {"kind": "connector", "name": "c/a"}
+        change = {
+            "id": f"d{n}",
+            "kind": "deploy",
+            "cluster": "c1",
+            "target": target,
+            "starts_at_ms": now,
+            "ends_at_ms": now + 1000,
+        }
+        self._put("changes", f"d{n}", change)
+        self._versions += 1
+        if self._versions % 20 == 0:
+            self._put("policy", "policy", {**POLICY, "version": f"test-{self._versions}"})
 
     def _own(self, kind: str, name: str, **row: Any) -> None:
         self._put("ownership", f"{kind}/c1/{name}", {"kind": kind, "cluster": "c1", "name": name, **row})
@@ -222,7 +260,7 @@ class Feed(threading.Thread):
     def _put(self, short: str, key: str | None, value: Any) -> None:
         def noted(error: Any, message: Any) -> None:
             if error is None:
-                self._fed.append((message.topic(), message.partition(), message.offset()))
+                self._fed[message.topic(), message.partition(), message.offset()] = (short, value.get("cluster", ""), key or "")
 
         self._producer.produce(self.estate.settings.names.full(short), orjson.dumps(value), key, on_delivery=noted)
 

@@ -8,7 +8,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import TimeoutExpired
 
+from kroute.stream.process import EXIT_FAILED
 from tests.kafka import compared, crashes
 from tests.kafka.compared import Outcome
 from tests.kafka.crashes import KILLED, Estate, Feed, every_point, fed
@@ -91,6 +93,7 @@ class Run:
             time.sleep(2 + step.after_s)
             self._gone(guest, signal.SIGKILL if step.at or self.rng.random() < 0.5 else signal.SIGTERM, evicted=step.evicted)
             return
+        self._maybe_ready(worker)
         time.sleep(1 + step.after_s)
         if step.kind == "pause":
             if worker.process.poll() is None:
@@ -100,6 +103,13 @@ class Run:
                 worker.process.send_signal(signal.SIGCONT)
             return
         self._end(step, signal.SIGTERM if step.kind == "stop" else signal.SIGKILL)
+
+    def _maybe_ready(self, worker: Worker) -> None:
+        """One time in two, let it get as far as to work before something happens to it."""
+        if self.rng.random() < 0.5:
+            deadline = time.monotonic() + 30
+            while worker.process.poll() is None and worker.get("/ready")[0] != 200 and time.monotonic() < deadline:
+                time.sleep(0.2)
 
     def _await_point(self, step: Step, worker: Worker) -> None:
         """Most points are reached within seconds; one that is not (its partitions are elsewhere) is a kill at random."""
@@ -131,11 +141,14 @@ class Run:
             worker.process.send_signal(sig)
             try:
                 worker.process.wait(40)
-            except Exception:
+            except TimeoutExpired:
                 worker.kill()
-        # 1: it ended by itself and is started again, which is the one recovery path; 2 would be a state it refuses.
-        # It may also not be far enough to mind a SIGTERM.
-        assert worker.process.returncode in (0, 1, KILLED, -signal.SIGTERM), worker.text()[-3000:]
+                raise AssertionError(f"it did not end:\n{worker.text()[-3000:]}") from None
+        # 1: it ended by itself before (a session that was over) and is started again, which is the one recovery path; 2 would be
+        # a state it refuses. It may also not be far enough to mind a SIGTERM. A stop ends in order whenever it comes.
+        code, text = worker.process.returncode, worker.text()
+        assert code in (0, EXIT_FAILED, KILLED, -signal.SIGTERM), f"it ended with {code}:\n{text[-3000:]}"
+        assert "the stop was not over" not in text, text[-3000:]
         if evicted:
             self.estate.evict(worker)
 
@@ -151,13 +164,13 @@ def chain(bootstrap: str, folder: Path, seed: int, points: Sequence[str]) -> Out
         return compared.end(feed)
 
 
-def play(bootstrap: str, folder: Path, seed: int, workers: int, steps: int) -> Outcome:
-    """One schedule on a broker; its outcome tells what is wrong.
+def play(bootstrap: str, folder: Path, seed: int, workers: int, steps: int, *, thin: bool = False) -> Outcome:
+    """One schedule on a broker; its outcome tells what is wrong. ``thin``: with polls that are left out on purpose.
 
     Raises:
         AssertionError: it did not come to its end.
     """
-    with fed(Estate(bootstrap, folder), seed) as feed:
+    with fed(Estate(bootstrap, folder, thin=thin), seed) as feed:
         outcome = Run(feed, seed, workers, steps).play()
         feed.estate.delete_topics()
         return outcome

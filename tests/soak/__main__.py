@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="of the first; the next has the next number (by the clock)")
     parser.add_argument("--at-once", type=int, default=2, help="how many side by side (2)")
     parser.add_argument("--steps", type=int, default=5, help="deaths and rebalances in each (5)")
+    parser.add_argument("--thin", action="store_true", help="workers leave polls out on purpose, as early as they can")
     parser.add_argument("--keep", type=Path, default=None, help="folder for logs and facts of schedules that failed")
     asked = parser.parse_args()
     first = int(time.time()) if asked.seed is None else asked.seed
@@ -52,7 +53,7 @@ def main() -> int:
             folder.mkdir()
             workers = 1 + seed % 2
             try:
-                outcome = play(kafka.bootstrap, folder, seed, workers, asked.steps)
+                outcome = play(kafka.bootstrap, folder, seed, workers, asked.steps, thin=asked.thin)
                 wrong, figures = outcome.wrong, str(outcome)
             except Exception as e:
                 wrong, figures = [f"{type(e).__name__}: {e}"], ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,19 @@ def test_a_bad_recording_is_told_and_the_others_are_scored(folder: Path) -> None
     assert out.exit_code == 1
     assert "bad.jsonl:1: topic" in out.output
     assert "1 faults" in out.output
+
+
+def test_a_file_whose_name_is_no_utf_8_or_holds_an_escape_is_scored_and_shown_as_text(folder: Path, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"\xff\x1b[31m<b>")
+    for suffix in (".jsonl", ".truth.json"):
+        (folder / f"slow-consumer{suffix}").rename(folder / f"{odd}{suffix}")
+    asked = ("--jobs", "1", "--json", tmp_path / "r.json", "--html", tmp_path / "r.html", "--label", odd)
+    out = run(folder, *asked)
+    assert out.exit_code == 0, out.output
+    assert json.loads((tmp_path / "r.json").read_bytes())["faults"][0]["recording"] == "\ufffd\x1b[31m<b>"
+    shown = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<h1>\ufffd[31m&lt;b&gt;</h1>" in shown
+    assert "\x1b" not in shown + out.output
 
 
 @pytest.mark.parametrize(

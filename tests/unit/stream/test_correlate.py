@@ -49,6 +49,7 @@ class World:
         app = SimpleNamespace(
             conf=SimpleNamespace(id="kroute"),
             consumer_generation_id=1,
+            rebalancing_count=1,
             rebalancing=False,
             tables=SimpleNamespace(recovery=SimpleNamespace(signal_recovery_start=asyncio.Event())),
             producer=SimpleNamespace(send=self._send),

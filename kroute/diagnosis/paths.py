@@ -19,8 +19,8 @@ _SOURCED = {
     "link": "broker-metrics/link/",
 }
 _SHARED = (
-    "access", "broker-metrics/broker", "broker-metrics/cluster", "broker-metrics/connect-worker", "broker-metrics/controller",
-    "broker-metrics/link", "broker-metrics/probe", "collection", "consumer-lag", "topology",
+    "access", "broker-metrics", "broker-metrics/broker", "broker-metrics/cluster", "broker-metrics/connect-worker",
+    "broker-metrics/controller", "broker-metrics/link", "broker-metrics/probe", "collection", "consumer-lag", "topology",
 )  # fmt: skip
 """Sources that speak of a whole cluster (``kroute.signals.telemetry``)."""
 

@@ -2,7 +2,8 @@
 
 A source is what polls: ``broker-metrics/<kind>/<id>``, ``topology``, ``consumer-lag``, ``connector-status/<connect>``,
 ``access``. A single group or connector that goes quiet is none of them. Where several fail together the symptom stands
-once, at what they share: ``broker-metrics/<kind>`` when half of its processes are silent, ``collection`` when all are.
+once, at what they share: ``broker-metrics/<kind>`` when half of its processes are silent, ``broker-metrics`` when those of
+every kind are, ``collection`` when all are.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ JUDGED = frozenset({KIND})
 FAILED_POLLS = 2
 """A source that says ``up: false`` for more polls than this is missing."""
 FORGET_MS = 7 * 86_400_000
+METRICS = "broker-metrics"
+"""Name of the one source that stands for all scraped processes of a cluster when all are silent."""
 ALL = "collection"
 """Name of the one source that stands for all of a cluster when all are silent."""
 EXPECTED_GONE = ("gone", "fenced")
@@ -182,8 +185,13 @@ class TelemetryWindows:
                 self._write(s)
         where: dict[str, list[_Source]] = {}
         inputs = dict.fromkeys(s.name.split("/")[0] for s in mine)
+        scraped = dict.fromkeys(s.name.split("/")[1] for s in mine if s.name.startswith(f"{METRICS}/"))
+        heard = [s for s in mine if s.missing_ms < 0 and s.name.startswith(f"{METRICS}/")]
         if len(missing) == len(mine) and len(inputs) > 1:
             where[ALL] = missing
+        elif len(scraped) > 1 and not heard:
+            for s in missing:
+                where.setdefault(METRICS if s.name.startswith(f"{METRICS}/") else s.name, []).append(s)
         else:
             for s in missing:
                 name = s.name

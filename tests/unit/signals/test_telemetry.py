@@ -132,6 +132,21 @@ def test_all_sources_of_a_cluster_silent_are_one_source(bench: Bench) -> None:
     assert missing(bench) == ["broker-metrics/broker/1", "connector-status/ca", "topology"]
 
 
+def test_scraped_processes_of_every_kind_silent_are_one_source_while_others_are_heard(bench: Bench) -> None:
+    bench.feed(lag(0))
+    bench.feed(scrape(0, sample("cpu_ratio", 0.1)))
+    bench.feed(scrape(0, sample("cpu_ratio", 0.1), of="2"))
+    bench.feed(scrape(0, sample("cpu_ratio", 0.1), of="w1", kind="connect-worker"))
+    for poll in range(1, 6):
+        bench.feed(lag(poll))
+        if poll < 2:
+            bench.feed(scrape(poll, sample("cpu_ratio", 0.1), of="w1", kind="connect-worker"))
+        run(bench, at(poll) + 900)
+    assert missing(bench) == ["broker-metrics"]
+    bench.feed(scrape(6, sample("cpu_ratio", 0.1), of="w1", kind="connect-worker"))
+    assert missing(bench) == ["broker-metrics/broker"]
+
+
 def test_a_broker_known_to_be_down_is_not_missing_telemetry(bench: Bench) -> None:
     bench.feed(scrape(0, sample("cpu_ratio", 0.1)))
     for poll in range(12):

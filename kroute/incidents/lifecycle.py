@@ -32,7 +32,7 @@ from kroute.diagnosis.load import Catalogue
 from kroute.diagnosis.model import UNKNOWN, Hypothesis
 from kroute.diagnosis.paths import Walker
 from kroute.diagnosis.unknown import common
-from kroute.incidents.matching import match, weight
+from kroute.incidents.matching import held_by, match, weight, whose
 from kroute.incidents.model import Evidence, Incident
 from kroute.incidents.store import Store
 from kroute.incidents.timing import CONFIDENT, ORPHAN_MS, ORPHANS_APART_MS, REVISE_NATS, SEVERAL, SURE, Timing
@@ -94,7 +94,7 @@ class Lifecycle:
         live = self.live()
         matches = match(hypotheses, live, accounts)
         self._older_first(hypotheses, matches.of, live)
-        held = _held(live.values())
+        held = held_by(live.values())
         claims: dict[tuple[Entity, str], list[str]] = {}
         for n, h in enumerate(hypotheses):
             known = live.get(matches.of.get(n, ""))
@@ -106,7 +106,7 @@ class Lifecycle:
                 claims.setdefault(s, []).append(inc.id)
             for e in accounts[n] if h.cause != UNKNOWN else ():
                 claims.setdefault((e, IMPACT[0]), []).append(inc.id)
-        explained_by = {s: _whose(s, ids, held) for s, ids in claims.items()}
+        explained_by = {s: whose(s, ids, held) for s, ids in claims.items()}
         for inc in self.live().values():
             self._settle_evidence(inc, explained_by, now_ms)
             inc.affected = self._affected(inc, walker)
@@ -384,21 +384,3 @@ class Lifecycle:
         if into is not None:
             inc.why = f"its symptoms belong to {into.id}: {into.cause} at {into.root}"
             into.supersedes = tuple(sorted({*into.supersedes, inc.id}))
-
-
-def _held(incidents: Iterable[Incident]) -> dict[Entity, dict[str, dict[str, None]]]:
-    """Who holds what is there: entity → incident id → kinds."""
-    out: dict[Entity, dict[str, dict[str, None]]] = {}
-    for inc in incidents:
-        for (e, kind), evidence in inc.evidence.items():
-            if evidence.cleared_ms is None:
-                out.setdefault(e, {}).setdefault(inc.id, {})[kind] = None
-    return out
-
-
-def _whose(s: tuple[Entity, str], ids: list[str], held: dict[Entity, dict[str, dict[str, None]]]) -> str:
-    """Of several incidents whose causes explain a symptom alike: the one that holds it, or that holds others of its entity."""
-    if len(ids) == 1 or s[0] not in held:
-        return ids[0]
-    e, kind = s
-    return min(ids, key=lambda i: (kind not in held[e].get(i, ()), i not in held[e], ids.index(i)))

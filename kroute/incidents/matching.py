@@ -74,3 +74,21 @@ def _only_impact(inc: Incident) -> bool:
 
 def _total(symptoms: Iterable[tuple[Entity, str]]) -> float:
     return fsum(weight(kind) for _, kind in symptoms)
+
+
+def held_by(incidents: Iterable[Incident]) -> dict[Entity, dict[str, dict[str, None]]]:
+    """Who holds what is there: entity → incident id → kinds."""
+    out: dict[Entity, dict[str, dict[str, None]]] = {}
+    for inc in incidents:
+        for (e, kind), evidence in inc.evidence.items():
+            if evidence.cleared_ms is None:
+                out.setdefault(e, {}).setdefault(inc.id, {})[kind] = None
+    return out
+
+
+def whose(s: tuple[Entity, str], ids: list[str], held: dict[Entity, dict[str, dict[str, None]]]) -> str:
+    """Of several incidents whose causes explain a symptom alike: the one that holds it, or that holds others of its entity."""
+    if len(ids) == 1 or s[0] not in held:
+        return ids[0]
+    e, kind = s
+    return min(ids, key=lambda i: (kind not in held[e].get(i, ()), i not in held[e], ids.index(i)))

@@ -16,6 +16,11 @@ from tests.kafka.helpers import wait_for
 pytestmark = [pytest.mark.kafka, pytest.mark.connect, pytest.mark.slow]
 
 
+def _in_a_terminal() -> None:
+    """Where tests run in the background of a shell without job control, SIGINT is ignored by all that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Up:
     """A running ``kroute up`` with its output in a file."""
 
@@ -25,7 +30,14 @@ class Up:
         env = {k: v for k, v in os.environ.items() if k != "KROUTE_BOOTSTRAP"} | {"COLUMNS": "120"}
         argv = [sys.executable, "-m", "kroute.cli.main", "up", "--workdir", str(self.workdir), *options]
         with self.out.open("wb") as out:
-            self.process = subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT, env=env, start_new_session=True)
+            self.process = subprocess.Popen(
+                argv,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=env,
+                start_new_session=True,
+                preexec_fn=_in_a_terminal,  # noqa: PLW1509  (it sets one signal and takes no lock)
+            )
 
     @property
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""Which hypothesis continues which incident: by the weight of the symptoms they share.
+"""Which hypothesis continues which incident, by the weight of the symptoms they share; and whose a symptom is.
 
 Rules: same cause and root continue each other; else at least 0.3 of the lighter one's weight must be shared; most
 shared weight first, ties to the oldest; each matches once. What was only suffered goes on as what accounts for it.

@@ -30,6 +30,7 @@ FAILED_POLLS = 2
 FORGET_MS = 7 * 86_400_000
 METRICS = "broker-metrics"
 """Name of the one source that stands for all scraped processes of a cluster when all are silent."""
+_SCRAPED = f"{METRICS}/"
 ALL = "collection"
 """Name of the one source that stands for all of a cluster when all are silent."""
 EXPECTED_GONE = ("gone", "fenced")
@@ -185,17 +186,17 @@ class TelemetryWindows:
                 self._write(s)
         where: dict[str, list[_Source]] = {}
         inputs = dict.fromkeys(s.name.split("/")[0] for s in mine)
-        scraped = dict.fromkeys(s.name.split("/")[1] for s in mine if s.name.startswith(f"{METRICS}/"))
-        heard = [s for s in mine if s.missing_ms < 0 and s.name.startswith(f"{METRICS}/")]
+        scraped = [s for s in mine if s.name.startswith(_SCRAPED)]
+        kinds = dict.fromkeys(s.name.split("/")[1] for s in scraped)
         if len(missing) == len(mine) and len(inputs) > 1:
             where[ALL] = missing
-        elif len(scraped) > 1 and not heard:
+        elif len(kinds) > 1 and all(s.missing_ms >= 0 for s in scraped):
             for s in missing:
-                where.setdefault(METRICS if s.name.startswith(f"{METRICS}/") else s.name, []).append(s)
+                where.setdefault(METRICS if s.name.startswith(_SCRAPED) else s.name, []).append(s)
         else:
             for s in missing:
                 name = s.name
-                if name.startswith("broker-metrics/"):
+                if name.startswith(_SCRAPED):
                     family = "/".join(name.split("/")[:2])
                     lost = [o for o in missing if o.name.startswith(family + "/")]
                     if len(lost) > 1 and 2 * len(lost) >= len([o for o in mine if o.name.startswith(family + "/")]):
@@ -216,8 +217,8 @@ class TelemetryWindows:
 
     def _expected(self, s: _Source) -> bool:
         """A broker that is known to be down cannot be scraped: that is its own symptom."""
-        kind, _, broker = s.name.removeprefix("broker-metrics/").partition("/")
-        if not s.name.startswith("broker-metrics/") or kind != "broker" or not broker.isdecimal():
+        kind, _, broker = s.name.removeprefix(_SCRAPED).partition("/")
+        if not s.name.startswith(_SCRAPED) or kind != "broker" or not broker.isdecimal():
             return False
         return self._estate.brokers.get(s.cluster, {}).get(int(broker)) in EXPECTED_GONE
 

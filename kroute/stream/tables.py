@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator
 from typing import Any, NoReturn
 
 import faust
@@ -20,22 +20,20 @@ from kroute.errors import StateError
 from kroute.stream import crash, metrics
 from kroute.stream.admin import Span
 from kroute.stream.changelog import engine_key, offset_header, stored_key
+from kroute.stream.store import StoreOptions
 
 MAX_ROW = 512 * 1024
-STORE_OPTIONS: Mapping[str, Any] = {
-    "driver": "rocksdict",
-    # One database per table and partition: Faust's defaults (2 GiB cache, 3 × 64 MiB memtables) are per database.
-    "block_cache_size": 32 * 1024 * 1024,
-    "write_buffer_size": 8 * 1024 * 1024,
-    "max_write_buffer_number": 2,
-    "max_open_files": 128,
-}
 
 
 class RowTable(faust.Table[bytes, bytes]):
     """A changelog-backed table, written only through ``Tables.write``."""
 
     logger = logging.getLogger("faust.tables")
+
+    def _new_store(self) -> Any:
+        store: Any = super()._new_store()
+        store.rocksdb_options = StoreOptions()
+        return store
 
     def on_key_set(self, key: Any, value: Any) -> NoReturn:
         """Refuse the unawaited path."""
@@ -84,7 +82,7 @@ class Tables:
                 key_type=bytes,
                 value_type=bytes,
                 partitions=partitions,
-                options=dict(STORE_OPTIONS),  # Faust takes keys out of it
+                options={"driver": "rocksdict"},  # Faust takes keys out of it
                 recovery_buffer_size=200,
             )
             app.tables.add(table)

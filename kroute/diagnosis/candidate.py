@@ -121,8 +121,9 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
                         if old is None or term.well < old[0]:
                             healthy[key] = (term.well, term)
         else:
-            nats, there = _quantified(out, term, hits, evidence, walker, onset)
-            _cover(out, term, hits, onset, COVER_QUANTIFIED * there, evidence)
+            nats, each = _quantified(out, term, hits, evidence, walker, onset)
+            if hits:
+                _cover(out, term, hits, onset, each, evidence)
             terms.append(nats)
     for (e, family), (nats, term) in healthy.items():
         shown = evidence.shown.get(e)
@@ -206,14 +207,19 @@ def timely(s: Symptom, e: Entity, root: Entity, onset: int) -> float:
 def _quantified(
     out: Candidate, term: Term, hits: Hits, evidence: Evidence, walker: Walker, onset: int
 ) -> tuple[float, float]:  # fmt: skip
-    """Nats of the pattern, and the probability that it is there rather than chance (0–1)."""
-    well, there = 0, 1.0
+    """Nats of a pattern that is not there, and how far each of those that show it is covered (0–1).
+
+    A pattern is one thing that happens with probability p, however many show it: what they are covered by makes p together,
+    so that it is paid for once, and by nobody where another cause explains them too.
+    """
+    well = 0
     if evidence.now_ms >= onset + term.within_ms:
         well = sum(1 for e in walker.walk(out.root, term.steps, term.on) if evidence.healthy(e, term.kind))
     if not hits and not well:
-        return 0.0, there
+        return 0.0, 0.0
+    each = COVER_QUANTIFIED * term.p ** (1 / len(hits)) if hits else 0.0
     if term.quantify == "any":
-        nats = math.log(term.p) if hits else math.log(1 - term.p)
+        nats = 0.0 if hits else math.log(1 - term.p)
     else:
         inside = min(max(term.share, 1e-6), 0.99)
         chance = LEAK[term.kind]
@@ -227,13 +233,13 @@ def _quantified(
         # With the cause the pattern shows with probability p, else it is as by chance.
         shown = term.p * math.exp(min(ratio, 50.0))
         nats = math.log(shown + 1 - term.p)
-        there = shown / (shown + 1 - term.p)
+        each *= math.exp(min(ratio, 0.0))  # who does not show it speaks against the pattern
     # A pattern that is there is paid for by the members it covers; counted again here it could buy a cause for what
     # others explain already.
     nats = max(-CLAMP, min(0.0, nats))
     if nats < 0:
         out.against.append((nats, (term.kind, " on ", len(hits), " of ", len(hits) + well, " at ", "/".join(term.steps))))
-    return nats, there
+    return nats, each
 
 
 def _share_outside(term: Term, inside: list[Entity], active: int, well: int, evidence: Evidence) -> float:

@@ -25,6 +25,9 @@ from kroute.diagnosis.led import OTHERWISE, TELLS, WAITS, strained_part
 from kroute.diagnosis.paths import Walker
 
 LIKELY = 0.9
+SIBLING = 0.6
+"""For what is of the root's own kind: some load goes over to the others, but where all of them are as ill as the root, what
+they have in common is likelier."""
 PASSED_ON = frozenset({
     "lag", "pace", "skew", "rebalance", "membership", "locality", "cross-zone", "produce", "retries", "queue", "threads",
     "latency", "errors", "traffic", "cpu", "storage", "replication", "replication-traffic", "leadership", "quorum",
@@ -33,10 +36,13 @@ PASSED_ON = frozenset({
 })  # fmt: skip
 """Families of symptoms that one overloaded or waiting part makes in its neighbours. What names its own cause (a failed task,
 a jump of offsets, a throttle, a denial, an open transaction) is not passed on."""
+PASSED_TOO = frozenset({"heartbeats-missed"})
+"""Of a family that is not: a broker that waits answers the controller late. That it is gone is more than that."""
 OWN = frozenset({"storage"})
 """Of these, what is inside one part: who waits for it does not get it too."""
 WHERE_READ = frozenset({"locality", "cross-zone"})
-"""From where somebody reads: brokers in trouble change that for all, load changes it for who reads it."""
+"""From where somebody reads: brokers in trouble change that for all, load changes it for who reads it, unless it is so
+much that leaders move."""
 READERS: dict[str, tuple[str, ...]] = {
     "topic": ("consumers",), "principal": ("principal-topics", "consumers"), "group": ("topics", "consumers"),
 }  # fmt: skip
@@ -62,12 +68,14 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
         shares: dict[tuple[Steps, str, str], float] = {}
         otherwise = dict.fromkeys(walker.walk(c.root, OTHERWISE[c.root.kind])) if c.root.kind in OTHERWISE else {}
         waiting = _waiting(c, evidence)
-        readers = dict.fromkeys(walker.walk(c.root, READERS[c.root.kind])) if c.root.kind in READERS else None
+        readers = None
+        if c.root.kind in READERS and not _moved(c, evidence):
+            readers = dict.fromkeys(walker.walk(c.root, READERS[c.root.kind]))
         for e, steps, after in _at(c, evidence, walker):
             shown = evidence.shown[e]
             for kind in sorted(shown.symptoms):
                 family, s = FAMILY[kind], shown.symptoms[kind]
-                if family not in PASSED_ON or kind in NAMES_ITSELF or (family in OWN and e != c.root):
+                if not _passed_on(kind) or (family in OWN and e != c.root):
                     continue
                 if family in WHERE_READ and readers is not None and not after and e != c.root and e not in readers:
                     continue
@@ -76,7 +84,8 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
                 u = shown.units[family]
                 if u in accounted and e != c.root:
                     continue
-                p = LIKELY * timely(s, e, c.root, c.onset) * strained_part(s, c.root, c.onset, otherwise, waiting, evidence)
+                p = SIBLING if e.kind == c.root.kind and e != c.root else LIKELY
+                p *= timely(s, e, c.root, c.onset) * strained_part(s, c.root, c.onset, otherwise, waiting, evidence)
                 if not p:
                     continue
                 key = (steps, e.kind, kind)
@@ -85,6 +94,11 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
                 p *= shares[key]
                 c.cover[u] = max(p, c.cover.get(u, 0.0))
                 c.explained.append((e, kind))
+
+
+def _passed_on(kind: str) -> bool:
+    """True for a symptom that load and waiting make elsewhere."""
+    return (FAMILY[kind] in PASSED_ON or kind in PASSED_TOO) and kind not in NAMES_ITSELF
 
 
 def _waiting(c: Candidate, evidence: Evidence) -> dict[str, None]:
@@ -97,6 +111,15 @@ def _waiting(c: Candidate, evidence: Evidence) -> dict[str, None]:
         if e.kind == "broker" and e.cluster == c.root.cluster
         and any(FAMILY[k] in WAITS and timely(s, e, c.root, c.onset) == 1.0 for k, s in shown.symptoms.items())
     }  # fmt: skip
+
+
+def _moved(c: Candidate, evidence: Evidence) -> bool:
+    """True when brokers that the cause strains gave up leaders since it began."""
+    return any("broker" in kinds or steps[-1:] == ("members",) for steps, kinds in c.compiled.strains) and any(
+        e.kind == "broker" and e.cluster == c.root.cluster and "leaders-moved" in shown.symptoms
+        and timely(shown.symptoms["leaders-moved"], e, c.root, c.onset) == 1.0
+        for e, shown in evidence.shown.items()
+    )  # fmt: skip
 
 
 def _declared(candidates: Iterable[Candidate], units: Sequence[Unit]) -> dict[int, None]:

@@ -92,6 +92,7 @@ class Lifecycle:
         hypotheses = self._with_orphans(now_ms, hypotheses, accounts, walker)
         accounts += [{} for _ in hypotheses[len(accounts) :]]
         live = self.live()
+        episode = self.episode()
         matches = match(hypotheses, live, accounts)
         self._older_first(hypotheses, matches.of, live)
         held = held_by(live.values())
@@ -101,7 +102,7 @@ class Lifecycle:
             if known is not None:
                 self._reconsider(known, h, now_ms, timing)
             inc = known or self._reopen(h, now_ms, timing) or self._new(h, now_ms, offset, matches.shared.get(n, []))
-            self._take_evidence(inc, h, now_ms)
+            self._take_evidence(inc, h, episode, now_ms)
             for s in h.explains:
                 claims.setdefault(s, []).append(inc.id)
             for e in accounts[n] if h.cause != UNKNOWN else ():
@@ -192,14 +193,14 @@ class Lifecycle:
         return any(first <= t <= last for t in began)
 
     def _older_first(self, hypotheses: list[Hypothesis], of: dict[int, str], live: dict[str, Incident]) -> None:
-        """Where two incidents that were told turn out to be one, the older id stays (I4)."""
+        """Where two incidents that were told turn out to be one, the one that was told first stays (I4)."""
         taken = dict.fromkeys(of.values())
-        left = sorted((inc.started_ms, i) for i, inc in live.items() if i not in taken and inc.phase != "settling")
-        for started, i in left:
+        left = sorted((_told_first(inc), i) for i, inc in live.items() if i not in taken and inc.phase != "settling")
+        for told, i in left:
             evidence = live[i].evidence
             for n in sorted(of):
                 holder = live[of[n]]
-                if (holder.started_ms, holder.id) <= (started, i):
+                if (_told_first(holder), holder.id) <= (told, i):
                     continue
                 explains = dict.fromkeys(hypotheses[n].explains)
                 gone = sum(weight(k) for e, k in sorted(evidence) if (e, k) in explains)
@@ -274,10 +275,13 @@ class Lifecycle:
             if found is not None:
                 yield found
 
-    def _take_evidence(self, inc: Incident, h: Hypothesis, now_ms: int) -> None:
+    def _take_evidence(
+        self, inc: Incident, h: Hypothesis, episode: dict[tuple[Entity, str], Symptom], now_ms: int
+    ) -> None:  # fmt: skip
+        """What it explains is its evidence, since the episode of whose it was before began."""
         for s in self._symptoms(h):
-            old = inc.evidence.get((s.entity, s.kind))
-            inc.evidence[(s.entity, s.kind)] = Evidence(symptom=s if old is None else earlier(s, old.symptom.since_ms))
+            old = episode.get((s.entity, s.kind))
+            inc.evidence[(s.entity, s.kind)] = Evidence(symptom=s if old is None else earlier(s, old.since_ms))
         inc.updated_ms = now_ms
 
     def _settle_evidence(self, inc: Incident, explained_by: dict[tuple[Entity, str], str], now_ms: int) -> None:
@@ -384,3 +388,8 @@ class Lifecycle:
         if into is not None:
             inc.why = f"its symptoms belong to {into.id}: {into.cause} at {into.root}"
             into.supersedes = tuple(sorted({*into.supersedes, inc.id}))
+
+
+def _told_first(inc: Incident) -> tuple[bool, int, int]:
+    """Sorts incidents by when they were told, those that were not by when they began."""
+    return (inc.opened_ms is None, inc.opened_ms or 0, inc.started_ms)

@@ -103,7 +103,7 @@ class View(Protocol):
         ...
 
     def peers_since(self, name: str, add: bool, since_ms: int) -> list[float | None]:
-        """Of each other rack that is probed and heard: the mean since that time, None while it was not polled since."""
+        """Of each other rack that is probed and heard: the worst of its last polls since then, None where there is none."""
         ...
 
     def unheard(self, name: str) -> bool:

@@ -70,7 +70,8 @@ def probe_slow(view: View) -> Finding | None:
 
 
 def _apart(kind: str, view: View, times: float) -> Finding | None:
-    """A rack's probes stand apart when they are this many times as bad as those of the other racks."""
+    """A rack's probes stand apart when they are this many times as bad as those of the other racks, each at the worst of its
+    last polls: what comes and goes is met by one rack's poll and missed by the next one's."""
     found = judge(next(r for r in RULES["rack"] if r.kind == kind), view)
     if found is None or not found.active:
         return found
@@ -84,7 +85,7 @@ def _apart(kind: str, view: View, times: float) -> Finding | None:
     if len(heard) < len(others):
         said = "open"  # the others have not been polled since: whether they fare alike is not known yet
     else:
-        said = "yes" if sum(mine) / len(mine) >= times * max(median(heard), 1e-9) else "no"
+        said = "yes" if max(mine) >= times * max(median(heard), 1e-9) else "no"
     return found._replace(detail={**found.detail, "apart": said})
 
 

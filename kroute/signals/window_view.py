@@ -102,7 +102,7 @@ class EntityView:
             series = [] if other == self.entity else EntityView(self._store, self._board, other, self.now_ms).series(name, add)
             if series:
                 values = [v for at, v in series if at > since_ms][-3:]
-                out.append(math.fsum(values) / len(values) if values else None)
+                out.append(max(values) if values else None)
         return out
 
     def unheard(self, name: str) -> bool:

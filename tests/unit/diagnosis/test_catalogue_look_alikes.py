@@ -327,11 +327,11 @@ def test_members_come_and_go_while_a_deployment_runs_and_nothing_is_wrong() -> N
 def test_two_groups_that_stop_at_one_topic_cannot_read_it_and_it_is_the_topic_that_both_name() -> None:
     w = Town()
     for g in ("group/g1", "group/g7"):
-        w.ill(g, "commits-stopped", "lag-growing", detail={"topics": ["t1"]})
+        w.ill(g, "commits-stopped", "lag-growing", detail={"topics": ["t1"], "scope": "topics"})
     assert w.causes() == [("schema-problem", "topic/t1")]
     other = Town()
     for g in ("group/g1", "group/g7"):
-        other.ill(g, "commits-stopped", "lag-growing", detail={"topics": ["elsewhere"]})
+        other.ill(g, "commits-stopped", "lag-growing", detail={"topics": ["elsewhere"], "scope": "topics"})
     assert ("schema-problem", "topic/t1") not in other.causes()
 
 
@@ -371,7 +371,7 @@ def test_tasks_that_fail_on_a_schema_are_told_once_also_where_the_workers_count_
     w.ill("connector/c/s1", "task-failed", "record-failures", detail={"trace_kind": "schema"})
     w.ill("connect-worker/c/w1", "worker-tasks-failing")
     for g in ("group/g1", "group/g7"):
-        w.ill(g, "commits-stopped", "lag-growing", detail={"topics": ["t1"]})
+        w.ill(g, "commits-stopped", "lag-growing", detail={"topics": ["t1"], "scope": "topics"})
     assert w.causes() == [("schema-problem", "topic/t1")]
 
 

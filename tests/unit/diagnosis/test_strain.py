@@ -145,3 +145,28 @@ def test_where_a_stranger_reads_from_is_no_stray_of_what_is_sent_again() -> None
     w.ill("group/g1", "cross-zone-high", "reading-remote")  # reads t1, of which broker 1 leads partitions as of t6
     assert ("cross-zone-reads", "group/g1") in w.causes()
     assert ("cross-zone-reads", "group/g12") not in w.causes()
+
+
+def test_so_much_load_that_leaders_move_changes_from_where_strangers_read() -> None:
+    """One principal takes it all, brokers give up leaders: who read near by no longer does, and no network has to fail for it."""
+    w = Town()
+    w.ill("principal/p1", "dominates")
+    w.all_ill("broker", "handler-idle-low", "request-queue-high", "latency-high", "traffic-high", "cpu-high", "network-idle-low")
+    w.all_ill("group", "lag-growing", "commits-slow")
+    w.ill("group/g12", "reading-remote", ago=300_000)  # reads what p1 does not send
+    w.ill("group/g11", "reading-remote", ago=300_000)
+    strangers = {entity("group/g11"), entity("group/g12")}
+    assert not strangers & {e for e, _ in w.found()["noisy-tenant", "principal/p1"].explains}
+    w.ill("broker/1", "leaders-moved", ago=400_000)
+    w.ill("cluster/prod", "heartbeats-missed", ago=300_000)
+    found = w.found()
+    assert list(found) == [("noisy-tenant", "principal/p1")]
+    told = {(str(e), kind) for e, kind in found["noisy-tenant", "principal/p1"].explains}
+    assert {("group/g11", "reading-remote"), ("group/g12", "reading-remote"), ("cluster/prod", "heartbeats-missed")} <= told
+
+
+def test_where_all_brokers_are_as_ill_as_one_it_is_what_they_have_in_common() -> None:
+    w = Town()
+    w.ill("principal/p1", "dominates")
+    w.all_ill("broker", "handler-idle-low", "request-queue-high", "latency-high", "traffic-high")
+    assert w.causes() == [("noisy-tenant", "principal/p1")]

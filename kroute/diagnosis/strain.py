@@ -82,7 +82,7 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
                 if after and s.since_ms < c.ended - OLDER_MS:
                     continue
                 u = shown.units[family]
-                if u in accounted and e != c.root:
+                if (u in accounted and e != c.root) or not NAMES_ITSELF.isdisjoint(evidence.units[u].kinds):
                     continue
                 p = SIBLING if e.kind == c.root.kind and e != c.root else LIKELY
                 p *= timely(s, e, c.root, c.onset) * strained_part(s, c.root, c.onset, otherwise, waiting, evidence)
@@ -98,7 +98,7 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
 
 def _passed_on(kind: str) -> bool:
     """True for a symptom that load and waiting make elsewhere."""
-    return (FAMILY[kind] in PASSED_ON or kind in PASSED_TOO) and kind not in NAMES_ITSELF
+    return FAMILY[kind] in PASSED_ON or kind in PASSED_TOO
 
 
 def _waiting(c: Candidate, evidence: Evidence) -> dict[str, None]:

@@ -8,7 +8,7 @@ from kroute.diagnosis.paths import Walker
 from kroute.diagnosis.strain import strain
 from kroute.diagnosis.suspects import Suspects
 from kroute.signals.model import Symptom
-from tests.unit.diagnosis.town import Town
+from tests.unit.diagnosis.town import RACKS, Town
 from tests.unit.diagnosis.world import T0, World, entity
 
 
@@ -170,3 +170,14 @@ def test_where_all_brokers_are_as_ill_as_one_it_is_what_they_have_in_common() ->
     w.ill("principal/p1", "dominates")
     w.all_ill("broker", "handler-idle-low", "request-queue-high", "latency-high", "traffic-high")
     assert w.causes() == [("noisy-tenant", "principal/p1")]
+
+
+def test_a_record_that_cannot_be_read_is_told_beside_a_failing_rack() -> None:
+    """The partition that is stuck lags too, and lag is passed on; that it is stuck is not."""
+    w = Town()
+    w.ill("rack/a", "probe-failing", "probe-slow", detail={"apart": "yes"})
+    for b in RACKS["a"]:
+        w.ill(f"broker/{b}", "broker-gone", "replica-behind", "leaders-moved")
+    w.ill("cluster/prod", "under-replicated", "under-min-isr")
+    w.ill("group/g1", "lag-growing", "partition-lagging", "partition-stuck", ago=300_000)
+    assert {("network-rack", "rack/a"), ("poison-record", "group/g1")} <= set(w.found())

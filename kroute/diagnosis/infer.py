@@ -1,4 +1,4 @@
-"""From symptoms to the fewest, likeliest causes that explain them: a two-layer noisy-OR network, searched greedily.
+"""From symptoms to the fewest, likeliest causes that explain them, each by the one that shows it most surely.
 
 Units and the causes that could explain them fall into connected parts; each is searched alone (``search``), and what
 it finds is told with confidence, rivals and what was ruled out (``suspects``).

@@ -1,7 +1,9 @@
-"""The fewest, likeliest causes of one connected part: noisy-OR, added greedily, then dropped, replaced and swapped.
+"""The fewest, likeliest causes of one connected part, added greedily, then dropped, replaced and swapped.
 
-The score of a set of causes is ``Σ static + Σ_units ln P(unit)``, with P(unit) = 1 − (1 − leak) · Π (1 − p). A step of
-the search is judged by the difference it makes at the units it touches, so that a part with thousands of causes costs
+The score of a set of causes is ``Σ static + Σ_units ln P(unit)``, with P(unit) = 1 − (1 − leak) · (1 − p), p of the cause
+that shows it most surely: a symptom has one explanation. (In a noisy-OR of all causes one more that reaches everything
+earns its keep on the little that the first leaves of each of many symptoms, as if these were independent.) A step of the
+search is judged by the difference it makes at the units it touches, so that a part with thousands of causes costs
 thousands of times one, not its square. Candidates are numbered in the order of their keys; sums are exact (``fsum``), so
 nothing depends on the order of a set or of arrival.
 """
@@ -24,7 +26,7 @@ MAX_ROUNDS = 8
 LARGE = 48
 """A candidate with more units than this is updated by differences, a smaller one is summed anew."""
 MANY = 12
-"""Causes chosen at one unit, beyond which one of them is divided out of their product instead of multiplying the rest."""
+"""Causes chosen at one unit, beyond which the second surest is kept in mind instead of asking the rest."""
 LESSER = 0.5
 """A symptom that another cause shows twice as surely is that one's."""
 TIE = 9
@@ -41,7 +43,7 @@ class Alternative(NamedTuple):
 
 
 class _View:
-    """How far each unit is left hidden (Π (1 − p)) in a set that differs a little from the chosen one."""
+    """How far each unit is left hidden (the least 1 − p) in a set that differs a little from the chosen one."""
 
     __slots__ = ("base", "heavy", "over")
 
@@ -58,7 +60,7 @@ class _View:
             if self.heavy is not None:
                 p = self.heavy.cover.get(u)
                 if p is not None and (v == 1.0 or self.heavy.key[0] != UNKNOWN):
-                    v *= 1 - p
+                    v = min(v, 1 - p)
         return v
 
     def apply(self, c: Candidate, unknown: bool) -> None:
@@ -67,7 +69,7 @@ class _View:
         for u, p in c.cover.items():
             now = self.read(u)
             if now == 1.0 or not unknown:
-                over[u] = now * (1 - p)
+                over[u] = min(now, 1 - p)
 
 
 class Search:
@@ -83,6 +85,7 @@ class Search:
         self._units = units
         self._all = all_units
         self._leak = {u: all_units[u].leak for u in units}
+        self._hide = {u: 1 - all_units[u].leak for u in units}
         self._loose = loose
         self._unknown = [c.compiled.cause.id == UNKNOWN for c in candidates]
         self.by_unit: dict[int, list[int]] = {u: [] for u in units}
@@ -93,6 +96,8 @@ class Search:
         self._at: dict[int, list[int]] = {u: [] for u in units}
         """The chosen candidates that cover a unit, in order."""
         self._base: dict[int, float] = {}
+        self._next: dict[int, float] = {}
+        """Where many are chosen at a unit: how far the second surest leaves it hidden."""
         self._gains: dict[int, tuple[float, dict[int, float]]] = {}
         """Gain of a large candidate that is not chosen, and its parts; dropped when a unit of it changes."""
         self._stamp = 0
@@ -111,7 +116,7 @@ class Search:
         if now < 1.0 and self._unknown[k]:
             return 0.0
         hidden = 1 - self._leak[u]
-        return log(1 - hidden * now * (1 - self.candidates[k].cover[u])) - log(1 - hidden * now)
+        return log(1 - hidden * min(now, 1 - self.candidates[k].cover[u])) - log(1 - hidden * now)
 
     def _gain(self, k: int, view: _View) -> float:
         """As the sum of ``_part`` over its units, and what it costs by itself."""
@@ -123,13 +128,13 @@ class Search:
             now = over.get(u)
             if now is None:
                 now = base.get(u, 1.0) if read is None else read(u)
-            if not unknown or now == 1.0:
-                shown = (1 - leak[u]) * now
-                parts.append(log(1 - shown * (1 - p)) - log(1 - shown))
+            if now > 1 - p and (not unknown or now == 1.0):
+                hidden = 1 - leak[u]
+                parts.append(log(1 - hidden * (1 - p)) - log(1 - hidden * now))
         return fsum(parts)
 
     def _hidden(self, u: int, without: int | None = None, plus: Collection[int] = ()) -> float:
-        """Π (1 − p) over the chosen causes of a unit (less one, plus some), in the order of their keys."""
+        """The least 1 − p over the chosen causes of a unit (less one, plus some)."""
         there = self._at[u]
         candidates, unknown = self.candidates, self._unknown
         more: list[int] = []
@@ -146,14 +151,15 @@ class Search:
                 if unknown[k]:
                     last = k if last is None else last
                 else:
-                    v *= 1 - candidates[k].cover[u]
+                    v = min(v, 1 - candidates[k].cover[u])
         return v if last is None or v < 1.0 else 1 - candidates[last].cover[u]
 
     def _without(self, u: int, key: int) -> float:
-        """``_hidden`` without a chosen candidate; where many are chosen it is divided out."""
+        """``_hidden`` without a chosen candidate; where many are chosen it is known what the next surest leaves."""
         if len(self._at[u]) <= MANY or u in self._loose:
             return self._hidden(u, without=key)
-        return self._base[u] / (1 - self.candidates[key].cover[u])
+        base = self._base[u]
+        return base if 1 - self.candidates[key].cover[u] > base else self._next[u]
 
     def score(self) -> float:
         """Nats of the chosen set."""
@@ -197,8 +203,7 @@ class Search:
         """Gains of what is near and not chosen, with ``key`` taken out."""
         view = _View(self._base, over)
         out: dict[int, float] = {}
-        shown = {u: (1 - self._leak[u]) * now for u, now in over.items()}
-        before = {u: log(1 - x) for u, x in shown.items()}
+        before = {u: log(1 - self._hide[u] * now) for u, now in over.items()}
         for k in near:
             if k == key or self.chosen[k]:
                 continue
@@ -214,7 +219,7 @@ class Search:
                 moved = [self._part(k, u, over[u]) - parts[u] for u in few if u in many]
             else:
                 cover = c.cover
-                moved = [log(1 - shown[u] * (1 - cover[u])) - before[u] - parts[u] for u in few if u in many]
+                moved = [log(1 - self._hide[u] * min(over[u], 1 - cover[u])) - before[u] - parts[u] for u in few if u in many]
             out[k] = fsum([gain, *moved])
         return out
 
@@ -254,7 +259,7 @@ class Search:
         near = {u: self._hidden(u, key, (k,)) for u in rival.cover if u in loose} if loose else {}
         for u, now in over.items():
             if u not in near:
-                near[u] = now * (1 - rival.cover.get(u, 0.0))
+                near[u] = min(now, 1 - rival.cover.get(u, 0.0))
         return _View(self._base, near, rival)
 
     def _settled(self, key: int, added: Sequence[int], view: _View, swapped: int | None = None) -> float:
@@ -268,7 +273,7 @@ class Search:
             parts.append(self._unit(u, self._hidden(u, key, plus)) - self._unit(u, view.read(u)))
             if swapped is not None and u in self.candidates[swapped].cover and not self._unknown[swapped]:
                 now = self._hidden(u, key)
-                told = now * (1 - self.candidates[swapped].cover[u])
+                told = min(now, 1 - self.candidates[swapped].cover[u])
                 parts.append(self._unit(u, self._hidden(u, key, (swapped,))) - self._unit(u, told))
         return fsum(parts)
 
@@ -286,6 +291,8 @@ class Search:
         changed = (*added, *(() if out is None else (out,)))
         for u in {u: None for k in changed for u in self.candidates[k].cover}:
             self._base[u] = self._hidden(u)
+            if len(self._at[u]) > MANY:
+                self._next[u] = sorted(1 - self.candidates[k].cover[u] for k in self._at[u])[1]
             for k in self.by_unit[u]:
                 self._moved[k] = self._stamp
                 self._gains.pop(k, None)

@@ -140,7 +140,7 @@ def _share(root: Entity, steps: Steps, kind: str, symptom: str, evidence: Eviden
     else:
         active = sum(1 for e in ends if evidence.symptom(e, symptom) is not None)
         well = sum(1 for e in ends if evidence.healthy(e, symptom))
-    return (active + 1) / (active + well + 1)
+    return max(active, 1) / max(active + well, 1)
 
 
 def _at(c: Candidate, evidence: Evidence, walker: Walker) -> Iterator[tuple[Entity, Steps, bool]]:

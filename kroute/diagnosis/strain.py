@@ -15,7 +15,7 @@ D11 when what defines a cause is over, what its backlog makes from then on of th
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import fsum
 
 from kroute.contracts.common import Entity
@@ -23,6 +23,7 @@ from kroute.diagnosis.candidate import OLDER_MS, Candidate, timely
 from kroute.diagnosis.evidence import FAMILY, Evidence, Unit
 from kroute.diagnosis.led import OTHERWISE, TELLS, WAITS, strained_part
 from kroute.diagnosis.paths import Walker
+from kroute.signals.model import Symptom
 
 LIKELY = 0.9
 SIBLING = 0.6
@@ -49,6 +50,8 @@ READERS: dict[str, tuple[str, ...]] = {
 MOST_COUNTED = 200
 """Of more at the end of a path the share in the whole cluster is taken."""
 Steps = tuple[str, ...]
+Shown = Sequence[tuple[Entity, Mapping[str, Symptom]]]
+"""Brokers and what they show."""
 NAMES_ITSELF = frozenset({"partition-stuck"})
 """Of a family that is passed on, yet itself no matter of load: one record that cannot be read."""
 
@@ -62,14 +65,15 @@ def earns(c: Candidate, units: Sequence[Unit]) -> bool:
 def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker) -> None:
     """Widen what the causes that earn their keep cover (D10)."""
     accounted = _declared(candidates, evidence.units)
+    brokers = [(e, shown.symptoms) for e, shown in evidence.shown.items() if e.kind == "broker"]
     for c in candidates:
         if not (c.compiled.strains or c.over) or not earns(c, evidence.units):
             continue
         shares: dict[tuple[Steps, str, str], float] = {}
         otherwise = dict.fromkeys(walker.walk(c.root, OTHERWISE[c.root.kind])) if c.root.kind in OTHERWISE else {}
-        waiting = _waiting(c, evidence)
+        waiting = _waiting(c, brokers)
         readers = None
-        if c.root.kind in READERS and not _moved(c, evidence):
+        if c.root.kind in READERS and not _moved(c, brokers):
             readers = dict.fromkeys(walker.walk(c.root, READERS[c.root.kind]))
         for e, steps, after in _at(c, evidence, walker):
             shown = evidence.shown[e]
@@ -101,24 +105,24 @@ def _passed_on(kind: str) -> bool:
     return FAMILY[kind] in PASSED_ON or kind in PASSED_TOO
 
 
-def _waiting(c: Candidate, evidence: Evidence) -> dict[str, None]:
+def _waiting(c: Candidate, brokers: Shown) -> dict[str, None]:
     """Brokers that wait since the cause began, where it strains brokers at all."""
     if c.root.kind not in TELLS or not any("broker" in kinds for _, kinds in c.compiled.strains):
         return {}
     return {
         e.name: None
-        for e, shown in evidence.shown.items()
-        if e.kind == "broker" and e.cluster == c.root.cluster
-        and any(FAMILY[k] in WAITS and timely(s, e, c.root, c.onset) == 1.0 for k, s in shown.symptoms.items())
+        for e, symptoms in brokers
+        if e.cluster == c.root.cluster
+        and any(FAMILY[k] in WAITS and timely(s, e, c.root, c.onset) == 1.0 for k, s in symptoms.items())
     }  # fmt: skip
 
 
-def _moved(c: Candidate, evidence: Evidence) -> bool:
+def _moved(c: Candidate, brokers: Shown) -> bool:
     """True when brokers that the cause strains gave up leaders since it began."""
     return any("broker" in kinds or steps[-1:] == ("members",) for steps, kinds in c.compiled.strains) and any(
-        e.kind == "broker" and e.cluster == c.root.cluster and "leaders-moved" in shown.symptoms
-        and timely(shown.symptoms["leaders-moved"], e, c.root, c.onset) == 1.0
-        for e, shown in evidence.shown.items()
+        e.cluster == c.root.cluster and "leaders-moved" in symptoms
+        and timely(symptoms["leaders-moved"], e, c.root, c.onset) == 1.0
+        for e, symptoms in brokers
     )  # fmt: skip
 
 

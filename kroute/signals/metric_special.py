@@ -15,6 +15,8 @@ DOMINANT_SHARE = 0.5
 BURST_POLLS = 4
 """Who reads a period's records at once takes most of the bytes out for a moment; only longer than that is it told."""
 PEER_POLLS = 3
+FADING = 0.5
+"""Of its worst poll: what is less than this is coming to its end."""
 MESSAGES = Feature("messages", "records in", "/s", None, add=True)
 
 
@@ -77,10 +79,14 @@ def _apart(kind: str, view: View, times: float) -> Finding | None:
         return found
     name = str(found.detail["feature"])
     add = name == "probe_fail"  # failures of a rack's probes add up, of their times the worst counts
-    mine = [v for at, v in view.series(name, add) if at >= found.since_ms][-PEER_POLLS:]
+    since = [v for at, v in view.series(name, add) if at >= found.since_ms]
+    mine = since[-PEER_POLLS:]
     others = view.peers_since(name, add, found.since_ms)
     if not mine or not others:
         return found
+    before = view.symptom(kind)
+    if before is not None and before.detail.get("apart") == "yes" and max(mine) < FADING * max(since):
+        return found._replace(detail={**found.detail, "apart": "yes"})  # what ends is about what it was about
     heard = [v for v in others if v is not None]
     if len(heard) < len(others):
         said = "open"  # the others have not been polled since: whether they fare alike is not known yet

@@ -343,6 +343,33 @@ def test_m44_m45_probes_of_a_rack(bench: Bench) -> None:
     assert sorted(bench.board.of(rack)) == ["probe-failing", "probe-slow"]
 
 
+def probed(bench: Bench, polls: range, **rates: list[float]) -> None:
+    """Failing probes of each rack, poll by poll."""
+    for n, i in enumerate(polls):
+        for rack, values in rates.items():
+            feed(bench, [i], sample("probe_failure_rate", values[n % len(values)]), kind="probe", of=f"p-{rack}", rack=rack)
+
+
+def apart(bench: Bench, rack: str) -> object:
+    return bench.symptom(entity("rack", rack), "probe-failing").detail["apart"]
+
+
+def test_m44_a_failing_rack_stands_apart_until_it_is_well(bench: Bench) -> None:
+    """While it ends its probes fail no more than those of the others do: that says nothing of whose trouble it was."""
+    probed(bench, range(3), a=[0], b=[0], c=[0])
+    probed(bench, range(3, 9), a=[0.7], b=[0.1], c=[0.1])
+    assert [apart(bench, r) for r in "abc"] == ["yes", "no", "no"]
+    probed(bench, range(9, 13), a=[0.1], b=[0.1], c=[0.1])
+    assert [apart(bench, r) for r in "abc"] == ["yes", "no", "no"]
+
+
+def test_m44_what_comes_and_goes_in_all_racks_sets_none_apart(bench: Bench) -> None:
+    """One broker that falls again and again: each rack's probe meets it at another of its polls."""
+    probed(bench, range(3), a=[0], b=[0], c=[0])
+    probed(bench, range(3, 12), a=[0.1], b=[0.1, 0.03, 0.03], c=[0.03, 0.1, 0.03])
+    assert [apart(bench, r) for r in "abc"] == ["no", "no", "no"]
+
+
 def test_m46_bytes_across_zones_of_a_group(bench: Bench) -> None:
     g = entity("group", "search")
     labels = {"group": "search", "from": "a", "to": "b"}

@@ -5,9 +5,9 @@ D1  an active symptom at the end of an expected path is covered with the expecta
     not where it names the topics it is about and the root is another topic
 D2  an expected symptom observed healthy counts against, ln(1 − p); not observed counts neither way
 D3  before onset + ``within`` an expected symptom is not observed yet
-D4  an expectation over many entities is one term: its members are covered where they show it, as surely as the pattern is
-    there; one that is not there counts against, down to −4 nats; one entity alone is no pattern, save
-    where it tells the root from its like by itself
+D4  an expectation over many entities is one pattern: those that show it are covered so that together they make p, less
+    surely where others do not show it; one that is not there counts against, down to −4 nats; one entity alone is no
+    pattern, save where it tells the root from its like by itself
 D5  a contradiction that is active counts against, clamped to −4 nats
 D6  an effect older than its supposed cause by over two polls is covered with a twentieth of its p, by over five it is none
 D7  a cause with required symptoms is considered only while one of them was seen; where none was observed at all it
@@ -36,8 +36,7 @@ OLDER_EFFECT = 0.05
 OLDER_MS = 5 * DEFAULT_INTERVAL_MS // 2
 """Onsets are known to a poll on either side: some rules say when it was last well, others when it was first bad."""
 COVER_QUANTIFIED = 0.995
-"""A quantified term's p belongs to the pattern; its members are covered almost surely, else a second global cause
-would earn its keep on what the first left of each of them."""
+"""A quantified term's p belongs to the pattern; no member of it is covered more surely than this."""
 
 Hits = Sequence[tuple[Entity, Symptom]]
 Key = tuple[str, Entity]

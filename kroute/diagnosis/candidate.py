@@ -121,8 +121,7 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
                             healthy[key] = (term.well, term)
         else:
             nats, each = _quantified(out, term, hits, evidence, walker, onset)
-            if hits:
-                _cover(out, term, hits, onset, each, evidence)
+            _cover(out, term, hits, onset, each, evidence)
             terms.append(nats)
     for (e, family), (nats, term) in healthy.items():
         shown = evidence.shown.get(e)

@@ -25,8 +25,6 @@ MAX_RIVALS = 6
 MAX_ROUNDS = 8
 LARGE = 48
 """A candidate with more units than this is updated by differences, a smaller one is summed anew."""
-MANY = 12
-"""Causes chosen at one unit, beyond which the second surest is kept in mind instead of asking the rest."""
 LESSER = 0.5
 """A symptom that another cause shows twice as surely is that one's."""
 TIE = 9
@@ -84,8 +82,8 @@ class Search:
         self.candidates = candidates
         self._units = units
         self._all = all_units
-        self._leak = {u: all_units[u].leak for u in units}
         self._hide = {u: 1 - all_units[u].leak for u in units}
+        """How likely a unit is not shown by chance."""
         self._loose = loose
         self._unknown = [c.compiled.cause.id == UNKNOWN for c in candidates]
         self.by_unit: dict[int, list[int]] = {u: [] for u in units}
@@ -97,7 +95,7 @@ class Search:
         """The chosen candidates that cover a unit, in order."""
         self._base: dict[int, float] = {}
         self._next: dict[int, float] = {}
-        """Where many are chosen at a unit: how far the second surest leaves it hidden."""
+        """How far the second surest of the chosen leaves a unit hidden."""
         self._gains: dict[int, tuple[float, dict[int, float]]] = {}
         """Gain of a large candidate that is not chosen, and its parts; dropped when a unit of it changes."""
         self._stamp = 0
@@ -109,19 +107,19 @@ class Search:
 
     def _unit(self, u: int, survive: float) -> float:
         """ln P(unit) when the causes leave it hidden with probability ``survive``."""
-        return log(1 - (1 - self._leak[u]) * survive)
+        return log(1 - self._hide[u] * survive)
 
     def _part(self, k: int, u: int, now: float) -> float:
         """What the candidate gains at one unit; ``unknown`` explains what nothing else does."""
         if now < 1.0 and self._unknown[k]:
             return 0.0
-        hidden = 1 - self._leak[u]
+        hidden = self._hide[u]
         return log(1 - hidden * min(now, 1 - self.candidates[k].cover[u])) - log(1 - hidden * now)
 
     def _gain(self, k: int, view: _View) -> float:
         """As the sum of ``_part`` over its units, and what it costs by itself."""
         c = self.candidates[k]
-        unknown, leak = self._unknown[k], self._leak
+        unknown, hide = self._unknown[k], self._hide
         over, base, read = view.over, view.base, view.read if view.heavy is not None else None
         parts = [c.static]
         for u, p in c.cover.items():
@@ -129,8 +127,7 @@ class Search:
             if now is None:
                 now = base.get(u, 1.0) if read is None else read(u)
             if now > 1 - p and (not unknown or now == 1.0):
-                hidden = 1 - leak[u]
-                parts.append(log(1 - hidden * (1 - p)) - log(1 - hidden * now))
+                parts.append(log(1 - hide[u] * (1 - p)) - log(1 - hide[u] * now))
         return fsum(parts)
 
     def _hidden(self, u: int, without: int | None = None, plus: Collection[int] = ()) -> float:
@@ -155,8 +152,8 @@ class Search:
         return v if last is None or v < 1.0 else 1 - candidates[last].cover[u]
 
     def _without(self, u: int, key: int) -> float:
-        """``_hidden`` without a chosen candidate; where many are chosen it is known what the next surest leaves."""
-        if len(self._at[u]) <= MANY or u in self._loose:
+        """``_hidden`` without a chosen candidate: what the next surest leaves, where it is the surest itself."""
+        if u in self._loose:
             return self._hidden(u, without=key)
         base = self._base[u]
         return base if 1 - self.candidates[key].cover[u] > base else self._next[u]
@@ -291,8 +288,7 @@ class Search:
         changed = (*added, *(() if out is None else (out,)))
         for u in {u: None for k in changed for u in self.candidates[k].cover}:
             self._base[u] = self._hidden(u)
-            if len(self._at[u]) > MANY:
-                self._next[u] = sorted(1 - self.candidates[k].cover[u] for k in self._at[u])[1]
+            self._next[u] = sorted([1.0, 1.0, *(1 - self.candidates[k].cover[u] for k in self._at[u])])[1]
             for k in self.by_unit[u]:
                 self._moved[k] = self._stamp
                 self._gains.pop(k, None)

@@ -21,6 +21,8 @@ CLEAR_MARGIN = 0.2
 """A symptom clears when the value is this share better than the threshold."""
 SIGMAS = 6.0
 GAP_POLLS = 3
+PEER_POLLS = 3
+"""Racks are compared by so many of their last polls."""
 RISING = 4
 HELD_MS, HELD_POLLS = 25_000, 12
 """Bad for this long, or for this many polls where polls come faster: a process that starts, or one slow disk sync, is

@@ -6,7 +6,19 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from kroute.signals.baseline import median
-from kroute.signals.metric_rules import HEALTHY, RULES, Feature, Finding, Series, View, judge, number, quantity, rounded
+from kroute.signals.metric_rules import (
+    HEALTHY,
+    PEER_POLLS,
+    RULES,
+    Feature,
+    Finding,
+    Series,
+    View,
+    judge,
+    number,
+    quantity,
+    rounded,
+)
 
 DISK_HORIZON_MS = 2 * 3_600_000
 """A disk that is full within this time at the present slope is filling."""
@@ -14,7 +26,6 @@ STUCK_POLLS = 6
 DOMINANT_SHARE = 0.5
 BURST_POLLS = 4
 """Who reads a period's records at once takes most of the bytes out for a moment; only longer than that is it told."""
-PEER_POLLS = 3
 FADING = 0.5
 """Of its worst poll: what is less than this is coming to its end."""
 MESSAGES = Feature("messages", "records in", "/s", None, add=True)

@@ -7,7 +7,7 @@ import math
 from kroute.contracts.common import Entity
 from kroute.signals.baseline import FREEZE_MAX_MS, Base, hour_of_week
 from kroute.signals.board import Board
-from kroute.signals.metric_rules import Finding, Series
+from kroute.signals.metric_rules import PEER_POLLS, Finding, Series
 from kroute.signals.model import Src, Symptom
 from kroute.signals.ring import Poll, Ring, RingStore, SourceKey
 
@@ -101,7 +101,7 @@ class EntityView:
         for other in sorted(e for e in self._store.sources if e.kind == "rack" and e.cluster == self.entity.cluster):
             series = [] if other == self.entity else EntityView(self._store, self._board, other, self.now_ms).series(name, add)
             if series:
-                values = [v for at, v in series if at > since_ms][-3:]
+                values = [v for at, v in series if at > since_ms][-PEER_POLLS:]
                 out.append(max(values) if values else None)
         return out
 

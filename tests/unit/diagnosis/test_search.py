@@ -11,10 +11,11 @@ import pytest
 from kroute.diagnosis.candidate import Candidate
 from kroute.diagnosis.evidence import Unit
 from kroute.diagnosis.model import UNKNOWN
-from kroute.diagnosis.search import MANY, Search
+from kroute.diagnosis.search import Search
 from tests.unit.diagnosis.world import World, entity
 
 CATALOGUE = World().catalogue
+MANY = 12
 NAMED = [c for c in CATALOGUE.by_id.values() if c.cause.id != UNKNOWN][:6]
 
 
@@ -57,7 +58,7 @@ def test_what_a_set_without_one_cause_gains_is_a_sum_anew_however_many_are_chose
     search = part(Random(seed), causes=MANY + 8, units=MANY + 8, cheap=True)
     search.run()
     chosen = tuple(search.chosen)
-    assert sum(chosen) > MANY, "so many at each unit that the next surest is kept in mind"
+    assert sum(chosen) > MANY, "many at each unit"
     whole = summed(search, chosen)
     for key in [k for k, on in enumerate(chosen) if on]:
         a = search.alternatives(key)[0]

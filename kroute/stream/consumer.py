@@ -2,6 +2,8 @@
 
 - From the revocation until Faust has sought the start of each partition, only changelogs are fetched. Faust itself
   begins before it seeks, and then clears its queues: records in between would be lost, without a trace (measured).
+- A fetch that began before the revocation is ended with it. In Faust it goes on in the thread of the consumer for as long
+  as a second, through the rebalance; what it took after the start was sought was then read by nobody (measured).
 - Topics can be held back: signals wait until the state inputs are read, and waiting in an agent would fill the queue.
 - What was handed out is noted, so that "read to the end" can be told also where the last offsets of a partition have
   no record (transaction markers, compaction).
@@ -15,6 +17,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -44,6 +47,36 @@ class _Records(list[Any]):
 
 class QuickFetchThread(AIOKafkaConsumerThread):
     """The thread of the consumer; Faust has no setting for the time a fetch waits."""
+
+    _fetch: asyncio.Task[Any] | None = None
+
+    async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109  (Faust's signature)
+        """Records of one turn: none where the turn is over before they are there."""
+        holding: Any = self.consumer
+        return await self.call_thread(self._fetch_in, holding.turn, active_partitions, timeout)
+
+    async def _fetch_in(self, turn: int, partitions: Any, wait_s: float) -> Any:
+        holding: Any = self.consumer
+        if turn != holding.turn:
+            return {}
+        consumer: Any = self._ensure_consumer()
+        records = self._fetch_records(consumer, partitions, timeout=wait_s, max_records=consumer._max_poll_records)
+        self._fetch = fetch = asyncio.ensure_future(records)
+        try:
+            await asyncio.wait([fetch])
+        finally:
+            fetch.cancel()
+        return {} if fetch.cancelled() else fetch.result()
+
+    def end_fetch(self) -> None:
+        """From another thread: the fetch under way takes no more than it has by now, and whatever this thread is asked for
+        later comes after its end."""
+        if not self.thread_loop.is_closed():
+            self.thread_loop.call_soon_threadsafe(self._end_fetch)
+
+    def _end_fetch(self) -> None:
+        if self._fetch is not None:
+            self._fetch.cancel()
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -103,7 +136,7 @@ def told(coordinator: Any, watchdog: Watchdog) -> None:
 
 class HoldingConsumer(Consumer):
     """``held``: topics not fetched now. ``handed``: offset after the last record handed out. ``fetches``: how many ended.
-    ``batched``: topics whose records come as ``Batch``.
+    ``batched``: topics whose records come as ``Batch``. ``turn``: goes up where inputs cease or begin to flow.
 
     ``handed`` outlives rebalances: too high only delays what is told, too low would tell of records still to come.
     """
@@ -116,8 +149,8 @@ class HoldingConsumer(Consumer):
         self.batched: frozenset[str] = frozenset()
         self.handed: dict[TP, int] = {}
         self.fetches = 0
+        self.turn = 0
         self._flows = False
-        self._turns = 0
 
     def _new_consumer_thread(self) -> QuickFetchThread:
         return QuickFetchThread(self, loop=self.loop, beacon=self.beacon)
@@ -134,26 +167,28 @@ class HoldingConsumer(Consumer):
         return out
 
     def hold(self) -> None:
-        """Fetch changelogs only; a fetch under way gives nothing."""
+        """Fetch changelogs only; a fetch under way ends, and gives nothing."""
         self._flows = False
-        self._turns += 1
+        self.turn += 1
+        thread: Any = self._thread
+        thread.end_fetch()
 
     def release(self) -> None:
         """Fetch all topics that are not held: positions are sought."""
         self._flows = True
-        self._turns += 1
+        self.turn += 1
 
     def _wanted(self, tp: TP) -> bool:
         return (self._flows and tp.topic not in self.held) or self._is_changelog_tp(tp)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109  (Faust's signature)
-        turn = self._turns
+        turn = self.turn
         wanted = {tp for tp in active_partitions or () if self._wanted(tp)}
         if not wanted:  # an empty set would mean all
             await self.sleep(0.1)
             return {}
         records = await super()._getmany(wanted, timeout)
-        if turn != self._turns:  # positions are sought anew since
+        if turn != self.turn:  # it was taken before the start was sought anew
             return {tp: batch for tp, batch in (records or {}).items() if self._is_changelog_tp(tp)}
         for tp, batch in (records or {}).items():
             if batch:

@@ -11,6 +11,7 @@ import pytest
 
 from kroute.local.choose import Chosen
 from kroute.stream.placement import first_choice
+from tests.kafka.crashes import Estate, program
 from tests.kafka.feeder import Feeder, worker_alone
 from tests.kafka.helpers import wait_for
 from tests.kafka.stack import CLUSTER, Stack, open_deliveries, root_of
@@ -53,6 +54,48 @@ def told_in_both(stack: Stack, kind: str, group: str) -> None:
         return said == set(CLUSTERS)
 
     wait_for(found, 180, f"{kind} at {group} in both clusters")
+
+
+SLOW_SEEK = """
+import asyncio, pathlib
+from aiokafka import AIOKafkaConsumer
+from kroute.stream import app
+app.TICK_S = 3600.0  # nothing else is written: a fetch waits for a second
+seek = AIOKafkaConsumer.seek_to_committed
+async def slowly(self, *partitions):
+    sought = await seek(self, *partitions)
+    with pathlib.Path({path!r}).open("a") as told:
+        told.write("sought ")
+    await asyncio.sleep(0.7)
+    return sought
+AIOKafkaConsumer.seek_to_committed = slowly
+"""
+"""A worker that takes its time between the seek and the release of its inputs, as on a busy machine, and says when that is."""
+
+
+def test_what_comes_between_the_seek_and_the_release_is_read(bootstrap: str, tmp_path: Path) -> None:
+    """A fetch of before the rebalance takes nothing that comes after it. In Faust it goes on for up to a second."""
+    estate, sought = Estate(bootstrap, tmp_path), tmp_path / "sought"
+    sought.touch()
+    try:
+        estate.prepare()
+        worker = estate.run(program(first=SLOW_SEEK.format(path=str(sought))), "w1").wait_ready()
+        for n in range(4):
+            times = len(sought.read_bytes())
+            estate.evict(worker)  # it joins again at its next heartbeat
+            wait_for(lambda: len(sought.read_bytes()) > times, 60, "a rebalance")  # noqa: B023  (called before it changes)
+            rows = [{"kind": "topic", "cluster": "c1", "name": f"t{p}", "owner": f"team-{n}"} for p in range(8)]
+            estate.produce("ownership", [(f"topic/c1/{r['name']}".encode(), orjson.dumps(r)) for r in rows])
+            worker.wait_ready()
+        produced = {(m.partition(), m.offset()) for m in estate.read(estate.settings.names.full("ownership"))}
+
+        def forwarded() -> bool:
+            facts = (f for es in estate.facts().values() for e in es for f in e.facts)
+            return produced == {(f.p, f.o) for f in facts if f.topic == "ownership"}
+
+        wait_for(forwarded, 20, "all that was produced to be in the facts")
+    finally:
+        estate.close()
 
 
 def test_workers_that_come_and_go_say_what_one_alone_would_have_said(stack: Stack, tmp_path: Path) -> None:

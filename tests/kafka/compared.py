@@ -62,7 +62,10 @@ def settle(feed: Feed, timeout_s: float = 240) -> None:
                 missing.difference_update(left_out(estate.left_out))
             return not missing
 
-        estate.wait(forwarded, timeout_s, "all that was fed to be in the facts")
+        try:
+            estate.wait(forwarded, timeout_s, "all that was fed to be in the facts")
+        except AssertionError as e:
+            raise AssertionError(f"{e}: {len(missing)} are not, as {sorted(missing)[:5]}") from None
 
     def applied() -> bool:
         reached: dict[str, float] = {}

@@ -8,6 +8,7 @@ import numpy as np
 
 from kroute.simulate.spec import (
     CLUSTER,
+    LINK_ROOM,
     SOURCE_CLUSTER,
     BrokerSpec,
     ConnectorSpec,
@@ -223,7 +224,10 @@ class _Builder:
                 ))  # fmt: skip
             groups.append(group)
         e.link = LinkSpec(
-            "old-to-new", tuple(groups), tuple(f"migrated.{t.name}" for t in moved), capacity=sum(t.rate for t in moved) * 2.5
+            "old-to-new",
+            tuple(groups),
+            tuple(f"migrated.{t.name}" for t in moved),
+            capacity=sum(t.rate for t in moved) * LINK_ROOM,
         )
 
 

@@ -8,6 +8,8 @@ CLUSTER = "sim"
 SOURCE_CLUSTER = "sim-old"
 """The cluster a migration link reads from, where the estate has one."""
 CONNECT = "connect-a"
+LINK_ROOM = 2.5
+"""What a migration link can copy, against the mean rate of its topics."""
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kroute.simulate.happening import Draft, Happening, NoRoom
-from kroute.simulate.spec import CLUSTER, SOURCE_CLUSTER, LinkSpec
+from kroute.simulate.spec import CLUSTER, LINK_ROOM, SOURCE_CLUSTER, LinkSpec
 
 if TYPE_CHECKING:
     from kroute.simulate.model import Model
@@ -28,6 +28,13 @@ def _row(d: Draft, phase: str) -> dict[str, object]:
     }  # fmt: skip
 
 
+def _flow(m: Model) -> float:
+    """Records/s that are written at this hour to what the link copies."""
+    topics = m.ix.estate.topics
+    copied = {t.name for t in topics if t.link}
+    return sum(float(m.rates[m.i][i]) for i, t in enumerate(topics) if not t.link and t.name in copied)
+
+
 def _lag(d: Draft) -> Happening:
     link = _link(d)
     fails = d.chance(0.4)
@@ -35,7 +42,8 @@ def _lag(d: Draft) -> Happening:
 
     def effect(m: Model, level: float) -> None:
         m.k.link_errors = fails
-        m.k.link = left
+        # Of what there is to copy at this hour: at night a slow link would keep up.
+        m.k.link = left * LINK_ROOM * _flow(m) / link.capacity
 
     return Happening("migration-sync-lag", ("link", link.name), d.from_s, d.to_s, 0, effect, note="errors" if fails else "slow")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+import orjson
+import pytest
 
 from kroute.score.truth import Truth
 from kroute.simulate.estate import Size
-from kroute.simulate.run import Scenario, simulate
+from kroute.simulate.run import Scenario, encoded, simulate
 
 
 def test_of_a_system_that_is_down_its_connectors_suffer_and_no_others() -> None:
@@ -15,3 +17,20 @@ def test_of_a_system_that_is_down_its_connectors_suffer_and_no_others() -> None:
     mine = {c.entity for c in result.model.ix.estate.connectors if c.system == fault.root.name}
     assert {a.name for a in fault.affected if a.kind == "connector"} == mine
     assert {a.name for a in fault.affected if a.kind == "broker"} == set()
+
+
+@pytest.mark.parametrize("hour", [3.0, 14.0])
+def test_a_link_that_lags_falls_behind_at_any_hour(hour: float) -> None:
+    """Seed 5 makes it slow; what it is left with is a part of what there is to copy at that hour."""
+    scenario = Scenario("x", 5, Size(3, 4), causes=("migration-sync-lag",), minutes=40.0, interval_s=60.0, start_hour=hour)
+    result = simulate(scenario)
+    (fault,) = msgspec.convert(result.truth, Truth).faults
+    lags = {}
+    for line in encoded(result.lines):
+        value = orjson.loads(line)["value"]
+        for sample in value.get("samples", ()):
+            if sample["signal"] == "link_lag":
+                lags[value["observed_at_ms"]] = sample["value"]
+    assert fault.to_ms is not None
+    before = max(v for t, v in lags.items() if t < fault.from_ms)
+    assert max(v for t, v in lags.items() if fault.from_ms < t <= fault.to_ms) > 10 * before

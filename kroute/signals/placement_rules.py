@@ -13,7 +13,7 @@ from kroute.signals.metric_rules import number
 from kroute.signals.model import DEFAULT_INTERVAL_MS, Symptom
 from kroute.signals.placement_tally import Count, Tally
 
-CHURN_MS, CHURN_TIMES = 300_000, 3
+CHURN_MS, CHURN_TIMES = 600_000, 3
 """T8: the controller's epoch moved this often within this time."""
 QUORUM_LAG, QUORUM_LATE_MS = 1000, 30_000
 """T9: a voter is this many records, or this long, behind."""
@@ -240,7 +240,7 @@ def _count(
 
 
 def _controller(memory: Memory, t: Tally, at_ms: int, active: dict[str, Symptom]) -> list[Broken]:
-    """T8: no leader for two polls, or three new epochs within five minutes."""
+    """T8: no leader for two polls, or three new epochs within ten minutes."""
     c = t.controller
     if c is None:
         return []
@@ -251,9 +251,9 @@ def _controller(memory: Memory, t: Tally, at_ms: int, active: dict[str, Symptom]
     none = c.leader is None or c.leader < 0
     since = _first(memory, "no-controller", none, at_ms)
     recent = [e for e in memory.epochs_ms if at_ms - e <= CHURN_MS]
+    if len(recent) >= CHURN_TIMES:
+        why = f"{len(recent)} new controller epochs within {CHURN_MS // 60_000} min{', and no leader now' if none else ''}"
+        return [Broken("controller-churn", recent[0], float(len(recent)), why, {"leader": None if none else c.leader})]
     if none and (since < at_ms or "controller-churn" in active):
         return [Broken("controller-churn", since, 0.0, "the metadata quorum has no leader", {"leader": None})]
-    if len(recent) >= CHURN_TIMES:
-        why = f"{len(recent)} new controller epochs within {CHURN_MS // 60_000} min"
-        return [Broken("controller-churn", recent[0], float(len(recent)), why, {"leader": c.leader})]
     return []

@@ -134,10 +134,18 @@ def test_t8_no_controller_for_two_polls(bench: Bench) -> None:
 def test_t8_an_epoch_that_keeps_moving(bench: Bench) -> None:
     for poll in range(4):
         bench.feed(healthy(poll, controller=Controller(leader=1, epoch=4 + poll)))
-    assert bench.symptom(CLUSTER, "controller-churn").why == "3 new controller epochs within 5 min"
-    for poll in range(4, 30):
+    assert bench.symptom(CLUSTER, "controller-churn").why == "3 new controller epochs within 10 min"
+    for poll in range(4, 50):
         bench.feed(healthy(poll, controller=Controller(leader=1, epoch=7)))
     assert bench.status(CLUSTER, "controller-churn") is Status.HEALTHY
+
+
+def test_t8_elections_every_few_minutes_began_with_the_first(bench: Bench) -> None:
+    for poll in range(25):
+        bench.feed(healthy(poll, controller=Controller(leader=-1 if poll == 24 else 1, epoch=4 + (poll + 3) // 8)))
+    found = bench.symptom(CLUSTER, "controller-churn")
+    assert found.since_ms == at(5), "polls 5, 13 and 21"
+    assert found.why == "3 new controller epochs within 10 min, and no leader now"
 
 
 @pytest.mark.parametrize("voter", [Voter(id=2, lag=5000), Voter(id=2, lag=0, caught_up_at_ms=at(0) - 60_000)])

@@ -17,6 +17,8 @@ from kroute.signals.lag.view import View
 CLEARED = 0.9
 """A breach is over below this share of the objective."""
 REACT_S = 300.0
+LEFT_UNREAD = 0.03
+"""Part of what is produced by which the lag of a group rises at least, where it does not keep up."""
 
 
 class Fresh(NamedTuple):
@@ -68,14 +70,16 @@ def objective(v: View, fresh: list[Fresh], out: Verdict, carry: Carry) -> None:
 
 def pressed(v: View, fresh: list[Fresh]) -> bool:
     """True while freshness grows steadily worse, the objective is near or past, and the group is further behind than
-    ever in its window: whatever is usual for it, it does not keep up."""
+    ever in its window by a part of what comes: whatever is usual for it, it does not keep up. Behind a transaction that
+    hangs it does: what it may not read yet is no work."""
     if not fresh or v.n < 4:
         return False
     worst = max(fresh, key=lambda f: (f.ratio, f.topic))
     left = breach_in_s(v, worst)
     if left is None or worst.ratio < 0.25 or (worst.ratio < 1.0 and left >= max(REACT_S, worst.objective_s)):
         return False
-    return all(a < b for a, b in itertools.pairwise(v.work[-4:])) and v.work[-1] > max(v.work[:-1])
+    worse = all(a < b for a, b in itertools.pairwise(v.work[-4:])) and v.work[-1] > max(v.work[:-1])
+    return worse and v.work[-1] - v.work[-4] > LEFT_UNREAD * v.produced(3)
 
 
 def breach_in_s(v: View, worst: Fresh, was: bool = False) -> float | None:

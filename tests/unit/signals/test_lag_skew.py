@@ -122,3 +122,17 @@ def test_l1_a_group_behind_a_hung_transaction_is_not_growing() -> None:
         b.feed(poll(60 * k, [stable] * 4, [600 * k] * 4, stable=[stable] * 4, interval_s=60))
     assert "objective-breached" in b.active()
     assert "lag-growing" not in b.ever()
+
+
+@pytest.mark.parametrize(("more", "growing"), [(3, False), (60, True)])
+def test_l1_of_a_group_behind_a_hung_transaction_what_it_leaves_unread_besides_has_to_be_a_part_of_what_comes(
+    more: int, growing: bool
+) -> None:
+    """One partition of four hangs, and the lag of the others rises by so many of the 1,800 records of a poll."""
+    b = Bench(Stated(objective=600))
+    for k in range(26):
+        end, stable = 1000 + 600 * k, 1000 + 600 * min(k, 15)
+        lag = 100 + more * max(0, k - 15)
+        b.feed(poll(60 * k, [stable, *[end - lag] * 3], [end] * 4, stable=[stable, *[end] * 3], interval_s=60))
+    assert "objective-at-risk" in b.ever()
+    assert ("lag-growing" in b.ever()) is growing

@@ -4,7 +4,8 @@ Rules, as numbered in the tests:
 I1  a new hypothesis settles before anybody is told; half as long when several symptoms make it sure, and at once when an
     objective is breached and confidence is high
 I2  a hypothesis that vanishes while settling was never an incident
-I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely, while recovering never
+I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely, while recovering never, and
+    for some time after what defined it, and was there for minutes, is over only to what may have begun before
 I4  what another incident explains better now moves there, what both explain alike stays; an incident left with nothing is
     merged, the older id stays
 I5  root clear: recovering; what remains stays its own while it shrinks, and is judged anew when it stalls, by whatever
@@ -32,6 +33,7 @@ from kroute.diagnosis.load import Catalogue
 from kroute.diagnosis.model import UNKNOWN, Hypothesis
 from kroute.diagnosis.paths import Walker
 from kroute.diagnosis.unknown import common
+from kroute.incidents import recovery
 from kroute.incidents.matching import held_by, match, weight, whose
 from kroute.incidents.model import Evidence, Incident
 from kroute.incidents.store import Store
@@ -48,8 +50,6 @@ MERGE_SHARE = 0.5
 IMPACT = ("objective-breached", "objective-at-risk")
 LATE_MARGIN_MS = 120_000
 MAX_STALL_MS = 1_200_000
-OWN = 0.5
-"""A symptom that the cause shows at its root at least this often is the root's own: while it is there, so is the cause."""
 
 
 class Lifecycle:
@@ -250,6 +250,10 @@ class Lifecycle:
         if inc.phase == "recovering" and not inc.released:
             inc.pending = None
             return  # what clears first says nothing of what it was
+        ended = None if inc.released else recovery.ended(inc, self._catalogue.by_id[inc.cause], now_ms)
+        if ended is not None and not recovery.began_by(self._symptoms(h), self._catalogue.by_id[h.cause], ended):
+            inc.pending = None
+            return
         now_held = next((r.confidence for r in h.rivals if (r.cause, r.root) == (inc.cause, inc.root)), 0.0)
         gap = math.log(h.confidence / now_held) if now_held > 0 else REVISE_NATS
         if gap < REVISE_NATS:
@@ -263,6 +267,9 @@ class Lifecycle:
             inc.moment = "revised"
             inc.recovering_since_ms = inc.quiet_since_ms = None
             inc.phase = "open"
+            if inc.released:  # what was released is over; of what it has become nothing has stalled yet
+                inc.released = False
+                inc.evidence = {s: e for s, e in inc.evidence.items() if e.cleared_ms is None}
             self._adopt(inc, h)
 
     def _adopt(self, inc: Incident, h: Hypothesis) -> None:
@@ -317,15 +324,6 @@ class Lifecycle:
         kept = [e for e in found if e.kind in ("group", "topic")]
         return tuple(sorted(kept)[:MAX_AFFECTED])
 
-    def _own(self, inc: Incident) -> dict[tuple[Entity, str], None]:
-        """The symptoms that stand for the cause: those it mostly shows at its root, else all of the root, else those that
-        define it wherever they are (a rack has no symptoms of its own)."""
-        expects = self._catalogue.by_id[inc.cause].expects
-        at_root = dict.fromkeys(s for s in inc.evidence if s[0] == inc.root)
-        told = {t.kind for t in expects if not t.steps and (t.required or t.p >= OWN)}
-        defining = {t.kind for t in expects if t.required}
-        return {s: None for s in at_root if s[1] in told} or at_root or {s: None for s in inc.evidence if s[1] in defining}
-
     # -- phases ----------------------------------------------------------------------------------------------
 
     def _advance(self, inc: Incident, now_ms: int, timing: Timing, *, may_open: bool) -> None:
@@ -333,7 +331,7 @@ class Lifecycle:
             self._end_empty(inc, now_ms)
             return
         active = [s for s, e in inc.evidence.items() if e.cleared_ms is None]
-        own = self._own(inc)
+        own = recovery.own(inc, self._catalogue.by_id[inc.cause])
         clear = not any(s in own for s in active) if own else not active
         breached = any((e, IMPACT[0]) in self._board.active for e in inc.affected)
         at_risk = any((e, IMPACT[1]) in self._board.active for e in inc.affected)

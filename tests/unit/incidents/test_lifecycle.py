@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kroute.diagnosis.evidence import Evidence
@@ -23,6 +25,7 @@ class Story(World):
         self.offset = 0
         self.told: list[tuple[str, str, str]] = []
         self.may_open = True
+        self.detail: dict[str, Any] | None = None
         self._said: dict[str, tuple[str, ...]] = {}
 
     def say(self, what: str, *kinds: str) -> None:
@@ -35,7 +38,7 @@ class Story(World):
             self.offset += 1
             for what, kinds in self._said.items():
                 if kinds:
-                    self.see(what, *kinds, since=self.now)
+                    self.see(what, *kinds, since=self.now, detail=self.detail)
                 else:
                     for reporter in ("lag",) if what.startswith("group") else ("metrics", "topology", "connect"):
                         self.well(what, reporter)
@@ -99,6 +102,23 @@ def test_i3_a_better_cause_revises_the_incident_and_its_id_stays() -> None:
         ("revised", "sink-throttled", "connector/c/x"),
     ]
     assert story.only.id == first
+
+
+@pytest.mark.parametrize(("seconds", "unseen", "moves"), [(60, False, True), (400, False, False), (400, True, True)])
+def test_i3_what_defined_the_cause_for_minutes_leaves_an_aftermath_and_no_other_cause(
+    seconds: int, unseen: bool, moves: bool
+) -> None:
+    """A broker that was gone is back and fills its disk; it is another matter where nobody saw when that began."""
+    story = Story()
+    story.group("a")
+    story.say("broker/1", "broker-gone", "replica-behind", "leaders-moved")
+    story.run(seconds)
+    assert story.told == [("opened", "broker-down", "broker/1")]
+    if unseen:
+        story.detail = {"unseen_since": story.now - 300_000}
+    story.say("broker/1", "replica-behind", "disk-full", "log-dir-offline", "latency-high", "local-time-high", "flush-slow")
+    story.run(300)
+    assert (("revised", "disk-full", "broker/1") in story.told) is moves
 
 
 def test_i4_two_incidents_that_turn_out_to_be_one_are_merged_and_the_older_id_stays() -> None:
@@ -216,6 +236,24 @@ def test_i5_while_it_recovers_its_cause_stays_as_sure_as_it_was(story: Story) ->
         seen.append((story.only.phase, story.only.confidence))
     assert seen[-1][0] == "recovering"
     assert min(c for _, c in seen) >= sure
+
+
+def test_i5_what_was_released_and_has_become_another_cause_recovers_as_any_incident(story: Story) -> None:
+    """The broker is well again and the group lags on: it is slow for itself. As that ends nothing is judged anew."""
+    story.say("broker/1", "handler-idle-low", "request-queue-high", "latency-high")
+    story.say("group/a", "lag-growing", "commits-slow")
+    story.run(120)
+    assert story.only.cause == "broker-saturation"
+    story.say("broker/1")
+    story.run(600)
+    assert (story.only.cause, story.only.phase, story.only.released) == ("slow-consumer", "open", False)
+    assert {str(e) for e, _ in story.only.evidence} == {"group/a"}, "what was the broker's is over"
+    story.say("group/a", "commits-slow")
+    story.run(60)
+    assert story.life.episode(), "its evidence stands until it resolves"
+    story.say("group/a")
+    story.run(300)
+    assert [m for m, _, _ in story.told] == ["opened", "revised", "resolved"]
 
 
 def test_i10_nothing_opens_before_the_engine_may(story: Story) -> None:

@@ -1,0 +1,43 @@
+"""What of an incident is its cause itself, and what is left when that is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kroute.contracts.common import Entity
+from kroute.diagnosis.load import Compiled
+from kroute.incidents.model import Incident
+from kroute.signals.model import Symptom
+
+OWN = 0.5
+"""A symptom that the cause shows at its root at least this often is the root's own: while it is there, so is the cause."""
+LASTED_MS = 300_000
+"""What defined a cause for so long was no guess."""
+AFTER_MS = 1_200_000
+"""For so long after that what remains is taken for its aftermath: backlogs are read, replicas follow, clients come back."""
+
+
+def own(inc: Incident, compiled: Compiled) -> dict[tuple[Entity, str], None]:
+    """The symptoms that stand for the cause: those it mostly shows at its root, else all of the root, else those that
+    define it wherever they are (a rack has no symptoms of its own)."""
+    at_root = dict.fromkeys(s for s in inc.evidence if s[0] == inc.root)
+    told = {t.kind for t in compiled.expects if not t.steps and (t.required or t.p >= OWN)}
+    defining = {t.kind for t in compiled.expects if t.required}
+    return {s: None for s in at_root if s[1] in told} or at_root or {s: None for s in inc.evidence if s[1] in defining}
+
+
+def ended(inc: Incident, compiled: Compiled, now_ms: int) -> int | None:
+    """When what defined the cause, and was there for minutes, was last seen; None where it was not, or is, or was long ago."""
+    defining = {t.kind for t in compiled.expects if t.required}
+    told = [e for (_, kind), e in inc.evidence.items() if kind in defining]
+    if not told or any(e.cleared_ms is None for e in told):
+        return None
+    last = max(e.symptom.last_ms for e in told)
+    lasted = max(e.symptom.last_ms - e.symptom.since_ms for e in told)
+    return last if lasted >= LASTED_MS and now_ms - last <= AFTER_MS else None
+
+
+def began_by(symptoms: Iterable[Symptom], compiled: Compiled, at_ms: int) -> bool:
+    """True when one of these defines the cause and began by then, or may have: nobody saw."""
+    defining = {t.kind for t in compiled.expects if t.required}
+    return any(s.kind in defining and int(s.detail.get("unseen_since", s.since_ms)) <= at_ms for s in symptoms)

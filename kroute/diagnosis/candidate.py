@@ -3,13 +3,15 @@
 Rules, as numbered in the tests:
 D1  an active symptom at the end of an expected path is covered with the expectation's p (the strongest of a family), but
     not where it names the topics it is about and the root is another topic
-D2  an expected symptom observed healthy counts against, ln(1 − p); not observed counts neither way
+D2  an expected symptom observed healthy counts against, ln(1 − p); not observed counts neither way; what follows from one and
+    the same thing (``IN_STEP``) counts against once
 D3  before onset + ``within`` an expected symptom is not observed yet
 D4  an expectation over many entities is one pattern: those that show it are covered so that together they make p, less
     surely where others do not show it; one that is not there counts against, down to −4 nats; one entity alone is no
     pattern, save where it tells the root from its like by itself
 D5  a contradiction that is active counts against, clamped to −4 nats
-D6  an effect older than its supposed cause by over two polls is covered with a twentieth of its p, by over five it is none
+D6  an effect older than its supposed cause by over a poll is covered with less of its p, down to a twentieth at two and a
+    half; by over five it is none
 D7  a cause with required symptoms is considered only while one of them was seen; where none was observed at all it
     cannot be told, and the signals it needs are missing
 D8  a declared change near the onset counts for a cause that follows such changes
@@ -34,9 +36,13 @@ CHANGE_BEFORE_MS = 30 * 60_000
 CHANGE_AFTER_MS = 2 * 60_000
 OLDER_EFFECT = 0.05
 OLDER_MS = 5 * DEFAULT_INTERVAL_MS // 2
+OLDER_POLLS = 2.5
 """Onsets are known to a poll on either side: some rules say when it was last well, others when it was first bad."""
 COVER_QUANTIFIED = 0.995
 """A quantified term's p belongs to the pattern; no member of it is covered more surely than this."""
+
+IN_STEP = frozenset({"replica-behind", "under-replicated", "under-min-isr", "offline-partitions"})
+"""Symptoms of replicas that do not follow, seen from their broker and from the cluster: where they follow none is there."""
 
 Hits = Sequence[tuple[Entity, Symptom]]
 Key = tuple[str, Entity]
@@ -65,6 +71,8 @@ class Candidate:
     missing: tuple[str, ...] = ()
     onset: int = 0
     """When it began (ms), by the symptoms that define it."""
+    poll_ms: int = DEFAULT_INTERVAL_MS
+    """Between two polls of those: the onset is known no better."""
     over: bool = False
     """True when nothing that defines it is active any more, save in the episode."""
     ended: int = 0
@@ -99,19 +107,21 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
     if out.over:
         out.ended = max(s.last_ms for _, hits in defining for _, s in hits)
     onset = out.onset = _onset(seen, root, evidence)
+    out.poll_ms = max([DEFAULT_INTERVAL_MS, *(evidence.poll_ms(e, t.kind) for t, hits in defining for e, _ in hits)])
     terms = [c.log_prior]
     if c.changes:
         terms.extend(_changes(out, evidence, walker, onset))
         if out.invalid is not None:  # whoever asks needs to know only that it would have covered something
             for term, hits in seen:
                 if hits:
-                    _cover(out, term, hits, onset, term.p, evidence)
+                    _cover(out, term, hits, term.p, evidence)
             return out
     healthy: dict[tuple[Entity, str], tuple[float, Term]] = {}
+    in_step: list[float] = []
     for term, hits in seen:
         if term.quantify is None:
             if hits:
-                _cover(out, term, hits, onset, term.p, evidence)
+                _cover(out, term, hits, term.p, evidence)
             if evidence.now_ms >= onset + term.within_ms:
                 for e in walker.walk(root, term.steps, term.on):
                     if evidence.healthy(e, term.kind):
@@ -121,15 +131,15 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
                             healthy[key] = (term.well, term)
         else:
             nats, each = _quantified(out, term, hits, evidence, walker, onset)
-            _cover(out, term, hits, onset, each, evidence)
-            terms.append(nats)
+            _cover(out, term, hits, each, evidence)
+            (terms if hits or term.kind not in IN_STEP else in_step).append(nats)
     for (e, family), (nats, term) in healthy.items():
         shown = evidence.shown.get(e)
         if shown is None or shown.units.get(family, -1) not in out.cover:
-            terms.append(nats)
+            (in_step if term.kind in IN_STEP else terms).append(nats)
             out.against.append((nats, (term.kind, " on ", e, " observed healthy")))
     terms.extend(_contradicted(out, term, evidence, walker) for term in evidence.contradicting(c))
-    out.static = fsum(terms)
+    out.static = fsum([*terms, min(in_step, default=0.0)])
     return out
 
 
@@ -183,10 +193,10 @@ def _onset(seen: list[tuple[Term, Hits]], root: Entity, evidence: Evidence) -> i
     return min(defining or at_root or elsewhere or [evidence.now_ms])
 
 
-def _cover(out: Candidate, term: Term, hits: Hits, onset: int, p: float, evidence: Evidence) -> None:
+def _cover(out: Candidate, term: Term, hits: Hits, p: float, evidence: Evidence) -> None:
     cover, family, kind = out.cover, term.family, term.kind
     for e, s in hits:
-        mine = p * timely(s, e, out.root, onset) * led_part(s, out.root, term.steps)
+        mine = p * timely(s, e, out) * led_part(s, out.root, term.steps)
         if not mine:
             continue
         u = evidence.shown[e].units[family]
@@ -195,11 +205,14 @@ def _cover(out: Candidate, term: Term, hits: Hits, onset: int, p: float, evidenc
         out.explained.append((e, kind))
 
 
-def timely(s: Symptom, e: Entity, root: Entity, onset: int) -> float:
+def timely(s: Symptom, e: Entity, c: Candidate) -> float:
     """D6: what the order of onsets leaves of a symptom as an effect (0–1); the root's own may have begun before."""
-    if s.since_ms >= onset - OLDER_MS or e == root:
+    polls = (c.onset - s.since_ms) / c.poll_ms
+    if polls <= 1.0 or e == c.root:
         return 1.0
-    return OLDER_EFFECT if s.since_ms >= onset - 2 * OLDER_MS else 0.0
+    if polls <= OLDER_POLLS:
+        return 1.0 - (1.0 - OLDER_EFFECT) * (polls - 1.0) / (OLDER_POLLS - 1.0)
+    return OLDER_EFFECT if polls <= 2 * OLDER_POLLS else 0.0
 
 
 def _quantified(

@@ -108,6 +108,16 @@ class Evidence:
         shown = self.shown.get(entity)
         return shown.symptoms.get(kind) if shown is not None else None
 
+    def poll_ms(self, entity: Entity, kind: str) -> int:
+        """Between two polls that judge the symptom; 0 where it is not known."""
+        report = self.board.last_report(entity, kind)
+        return 0 if report is None else report.interval_ms
+
+    def leader(self, topic: Entity, partition: int) -> str | None:
+        """Name of the broker that leads the partition; None where it is not known, or there is none."""
+        leader = self._estate.leader(topic.cluster, topic.name, partition)
+        return None if leader is None or leader < 0 else str(leader)
+
     def any_active(self, kind: str) -> bool:
         """True when any entity shows the symptom."""
         return kind in self.active_kinds

@@ -2,7 +2,8 @@
 
 D14 lag of a group is a broker's doing as far as it grew more on what the broker leads, or led when it went, than elsewhere
     (detail ``led``), and likewise a rack's; a coordinator serves no records: what only it could have done begins as it goes,
-    or shows in members or commits too; who has members in a rack suffers with it wherever the leaders are
+    alone or with its rack, or shows in members or commits too; who has members in a rack suffers with it wherever the
+    leaders are
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from collections.abc import Mapping
 
 from kroute.contracts.common import Entity
 from kroute.diagnosis.evidence import FAMILY, Evidence
+from kroute.diagnosis.paths import Walker
 from kroute.signals.model import Symptom
 
 TELLS = {"broker": "led", "rack": "led_racks"}
 """Kind of a root → the detail of a symptom that says how far its lag is that of what the root leads."""
-OTHERWISE = {"broker": ("coordinated",), "rack": ("rack-groups",)}
-"""Kind of a root → how else it reaches a group than by what it leads."""
+OTHERWISE = {"broker": ("coordinated",), "rack": ("rack-groups", "coordinated")}
+"""Kind of a root → the last steps by which else it reaches a group than by what it leads."""
+COORDINATORS = {"broker": (), "rack": ("brokers",)}
+"""Kind of a root → how it reaches the coordinators that are ill with it."""
 LEADERS = ("leaders",)
 MOVES_MS = 180_000
 """A coordinator that goes holds up its groups until another one is found; who falls behind later does so for itself."""
@@ -29,26 +33,35 @@ HELD_UP = frozenset({"rebalance", "membership"})
 def led_part(s: Symptom, root: Entity, steps: tuple[str, ...]) -> float:
     """What is left of a symptom (0–1) as the effect of ``root`` at the end of a path from it."""
     detail = TELLS.get(root.kind)
-    if detail is None or s.entity.kind != "group" or steps[-1:] == OTHERWISE[root.kind]:
+    if detail is None or s.entity.kind != "group" or (steps and steps[-1] in OTHERWISE[root.kind]):
         return 1.0
     led = s.detail.get(detail)
     return 1.0 if led is None else float(led.get(root.name, 0.0))
 
 
+def coordinated(root: Entity, walker: Walker) -> dict[Entity, Entity | None]:
+    """Group → its coordinator, of those that are ill with ``root``; None for a group that has members in a rack as root."""
+    if root.kind not in COORDINATORS:
+        return {}
+    brokers = walker.walk(root, COORDINATORS[root.kind]) if COORDINATORS[root.kind] else [root]
+    out: dict[Entity, Entity | None] = {g: b for b in brokers for g in walker.walk(b, ("coordinated",))}
+    return out | dict.fromkeys(walker.walk(root, ("rack-groups",)) if root.kind == "rack" else ())
+
+
 def strained_part(
-    s: Symptom, root: Entity, onset: int, otherwise: Mapping[Entity, None], waiting: Mapping[str, None], evidence: Evidence
+    s: Symptom, root: Entity, onset: int, by: Mapping[Entity, Entity | None], waiting: Mapping[str, None], evidence: Evidence
 ) -> float:
     """As ``led_part``, whichever way it was done.
 
-    ``otherwise``: the groups that the broker coordinates, or that have members in the rack. ``waiting``: brokers that it
-    strains, so that what they lead falls behind in turn.
+    ``by``: what ``coordinated`` says. ``waiting``: brokers that the root strains, so that what they lead falls behind in turn.
     """
     part = led_part(s, root, ())
     if part < 1.0:
         part = max([part, *(float(of_it) for broker, of_it in s.detail.get("led", {}).items() if broker in waiting)])
-    if part == 1.0 or s.entity not in otherwise:
+    if part == 1.0 or s.entity not in by:
         return part
-    if root.kind == "rack" or (evidence.symptom(root, "broker-gone") is not None and s.since_ms <= onset + MOVES_MS):
+    coordinator = by[s.entity]
+    if coordinator is None or (evidence.symptom(coordinator, "broker-gone") is not None and s.since_ms <= onset + MOVES_MS):
         return 1.0
     there = evidence.shown[s.entity].symptoms
     return 1.0 if "commits-stopped" in there or any(FAMILY[k] in HELD_UP for k in there) else part

@@ -21,7 +21,7 @@ from math import fsum
 from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import OLDER_MS, Candidate, timely
 from kroute.diagnosis.evidence import FAMILY, Evidence, Unit
-from kroute.diagnosis.led import OTHERWISE, TELLS, WAITS, strained_part
+from kroute.diagnosis.led import TELLS, WAITS, coordinated, strained_part
 from kroute.diagnosis.paths import Walker
 from kroute.signals.model import Symptom
 
@@ -29,6 +29,11 @@ LIKELY = 0.9
 SIBLING = 0.6
 """For what is of the root's own kind: some load goes over to the others, but where all of them are as ill as the root, what
 they have in common is likelier."""
+FAILING = 0.3
+"""For probes that fail, where they do not only wait, of a root that is one topic or group: its load alone seldom does that."""
+ONE_OF_MANY = frozenset({"topic", "group"})
+ELSEWHERE = 0.03
+"""For brokers that lead none of the partitions which the trouble of a topic is about."""
 PASSED_ON = frozenset({
     "lag", "pace", "skew", "rebalance", "membership", "locality", "cross-zone", "produce", "retries", "queue", "threads",
     "latency", "errors", "traffic", "cpu", "storage", "replication", "replication-traffic", "leadership", "quorum",
@@ -70,8 +75,9 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
         if not (c.compiled.strains or c.over) or not earns(c, evidence.units):
             continue
         shares: dict[tuple[Steps, str, str], float] = {}
-        otherwise = dict.fromkeys(walker.walk(c.root, OTHERWISE[c.root.kind])) if c.root.kind in OTHERWISE else {}
+        by = coordinated(c.root, walker)
         waiting = _waiting(c, brokers)
+        carriers = _carriers(c.root, evidence)
         readers = None
         if c.root.kind in READERS and not _moved(c, brokers):
             readers = dict.fromkeys(walker.walk(c.root, READERS[c.root.kind]))
@@ -81,6 +87,8 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
                 family, s = FAMILY[kind], shown.symptoms[kind]
                 if not _passed_on(kind) or (family in OWN and e != c.root):
                     continue
+                if kind == "partition-hot" and c.root.kind == "broker" and c.root.name in _carriers(e, evidence):
+                    continue  # a broker that waits takes less of what it leads, not more
                 if family in WHERE_READ and readers is not None and not after and e != c.root and e not in readers:
                     continue
                 if after and s.since_ms < c.ended - OLDER_MS:
@@ -89,7 +97,11 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
                 if (u in accounted and e != c.root) or not NAMES_ITSELF.isdisjoint(evidence.units[u].kinds):
                     continue
                 p = SIBLING if e.kind == c.root.kind and e != c.root else LIKELY
-                p *= timely(s, e, c.root, c.onset) * strained_part(s, c.root, c.onset, otherwise, waiting, evidence)
+                if c.root.kind in ONE_OF_MANY and "probe-failing" in shown.symptoms:
+                    p *= FAILING
+                if carriers and e.kind == "broker" and e.name not in carriers:
+                    p *= ELSEWHERE
+                p *= timely(s, e, c) * strained_part(s, c.root, c.onset, by, waiting, evidence)
                 if not p:
                     continue
                 key = (steps, e.kind, kind)
@@ -113,15 +125,22 @@ def _waiting(c: Candidate, brokers: Shown) -> dict[str, None]:
         e.name: None
         for e, symptoms in brokers
         if e.cluster == c.root.cluster
-        and any(FAMILY[k] in WAITS and timely(s, e, c.root, c.onset) == 1.0 for k, s in symptoms.items())
+        and any(FAMILY[k] in WAITS and timely(s, e, c) == 1.0 for k, s in symptoms.items())
     }  # fmt: skip
+
+
+def _carriers(root: Entity, evidence: Evidence) -> dict[str | None, None]:
+    """Brokers that lead the partitions which the symptoms of a topic are about; empty where they name none."""
+    shown = evidence.shown.get(root) if root.kind == "topic" else None
+    partitions = [p for s in shown.symptoms.values() for p in s.detail.get("partitions", ())] if shown is not None else []
+    return {evidence.leader(root, p): None for p in partitions if isinstance(p, int)}
 
 
 def _moved(c: Candidate, brokers: Shown) -> bool:
     """True when brokers that the cause strains gave up leaders since it began."""
     return any("broker" in kinds or steps[-1:] == ("members",) for steps, kinds in c.compiled.strains) and any(
         e.cluster == c.root.cluster and "leaders-moved" in symptoms
-        and timely(symptoms["leaders-moved"], e, c.root, c.onset) == 1.0
+        and timely(symptoms["leaders-moved"], e, c) == 1.0
         for e, symptoms in brokers
     )  # fmt: skip
 

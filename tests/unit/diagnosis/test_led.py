@@ -10,7 +10,7 @@ import pytest
 from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.paths import Walker
 from kroute.diagnosis.suspects import Suspects
-from tests.unit.diagnosis.town import Town
+from tests.unit.diagnosis.town import Town, near
 from tests.unit.diagnosis.world import T0, entity
 
 Roots = list[tuple[str, str]]
@@ -136,3 +136,18 @@ def test_what_a_strained_broker_leads_falls_behind_in_turn() -> None:
 
     assert causes(T0 - 500_000) == [DISK]
     assert ("slow-consumer", "group/g2") in causes(T0 - 3_600_000)
+
+
+@pytest.mark.parametrize(("ago", "own"), [(600_000, False), (400_000, True)])
+def test_who_loses_its_coordinator_with_a_rack_suffers_of_the_rack(ago: int, own: bool) -> None:
+    """g1 reads from 1 and 2 and has no members in rack c; broker 6, which coordinates it, is gone with the rack. Long after,
+    another one coordinates."""
+    w = Town()
+    assert near(w, "group/g1", "coordinator") == ["6"]
+    assert near(w, "group/g1", "racks") == ["b"]
+    for b in ("5", "6"):
+        w.ill(f"broker/{b}", "broker-gone", "replica-behind", "leaders-moved")
+    w.ill("rack/c", "probe-failing", detail={"apart": "yes"})
+    w.ill("cluster/prod", "under-replicated", "heartbeats-missed")
+    w.ill("group/g1", "lag-growing", "commits-slow", ago=ago, detail={"led": {}, "led_racks": {}})
+    assert list(w.found()) == [("network-rack", "rack/c"), *([("slow-consumer", "group/g1")] if own else [])]

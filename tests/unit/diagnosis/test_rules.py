@@ -9,7 +9,10 @@ import pytest
 from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.infer import diagnose
 from kroute.diagnosis.model import Hypothesis
+from kroute.diagnosis.paths import Walker
+from kroute.diagnosis.suspects import Suspects
 from kroute.signals.model import Symptom
+from kroute.signals.table import BY_KIND, judged_by
 from tests.unit.diagnosis.world import T0, World, entity
 
 
@@ -136,6 +139,45 @@ def test_d6_an_effect_older_than_its_supposed_cause_counts_against_it() -> None:
     old.see("group/connect-x", "lag-growing", since=T0 - 4_000_000)
     assert near[0].cause == "sink-throttled"
     assert [h for h in old.diagnose() if h.cause == "sink-throttled" and h.score >= near[0].score] == []
+
+
+@pytest.mark.parametrize("poll_ms", [30_000, 60_000])
+def test_d6_the_older_an_effect_is_in_polls_the_less_of_it_is_covered(poll_ms: int) -> None:
+    def covered(polls: float) -> float:
+        w = World()
+        w.sink("x")
+        w.see("connector/c/x", "put-latency-high", since=T0)
+        w.see("group/connect-x", "lag-growing", since=T0 - int(polls * poll_ms))
+        for e in ("connector/c/x", "group/connect-x"):
+            reports = w.board._reports[entity(e)]
+            reports.update({k: r._replace(interval_ms=poll_ms) for k, r in reports.items()})
+        evidence = Evidence(w.board, w.estate, {}, w.changes, w.now)
+        c = Suspects(w.catalogue, w.estate, evidence, Walker(w.estate)).weighed["sink-throttled", entity("connector/c/x")]
+        return c.cover.get(evidence.shown[entity("group/connect-x")].units["lag"], 0.0)
+
+    assert covered(-3) == covered(0) == covered(1) > covered(1.5) > covered(2) > covered(2.5) > covered(5.1) == 0
+    assert covered(2.5) == pytest.approx(covered(4.9))
+
+
+def test_d2_what_follows_from_one_thing_counts_against_once() -> None:
+    """Where no replica is behind, no partition is under-replicated either."""
+
+    def weighed(*told: str) -> float:
+        w = World()
+        w.see("broker/1", "broker-gone", since=T0 - 600_000)
+        kinds = ("broker-gone", "replica-behind", "under-replicated", "under-min-isr")
+        for what in ("broker/1", "cluster/prod"):
+            for reporter in {BY_KIND[k].reporter for k in kinds}:
+                judged = frozenset(k for k in (*told, "broker-gone") if k in judged_by(reporter, what.partition("/")[0]))
+                active = [s for (e, k), s in w.board.active.items() if e == entity(what) and k in judged]
+                w.board.report(reporter, entity(what), w.now, 30_000, judged, active)
+        evidence = Evidence(w.board, w.estate, {}, w.changes, w.now)
+        return Suspects(w.catalogue, w.estate, evidence, Walker(w.estate)).weighed["broker-down", entity("broker/1")].static
+
+    behind = weighed("replica-behind")
+    assert behind < weighed()
+    assert weighed("under-replicated") == pytest.approx(behind)
+    assert weighed("replica-behind", "under-replicated", "under-min-isr") == pytest.approx(behind)
 
 
 def test_d7_a_cause_whose_required_symptom_is_healthy_is_ruled_out_with_the_reason() -> None:

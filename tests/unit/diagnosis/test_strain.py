@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from kroute.contracts.inputs import BrokerInfo, PartitionInfo, TopicInfo, Topology
 from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.infer import diagnose
 from kroute.diagnosis.paths import Walker
 from kroute.diagnosis.strain import strain
 from kroute.diagnosis.suspects import Suspects
 from kroute.signals.model import Symptom
-from tests.unit.diagnosis.town import RACKS, Town
-from tests.unit.diagnosis.world import T0, World, entity
+from tests.unit.diagnosis.town import BROKERS, RACKS, Town
+from tests.unit.diagnosis.world import T0, C, World, entity
+
+
+def topology(**leaders: list[int]) -> Topology:
+    """Topics and the leader of each of their partitions."""
+    placed = {t: tuple(PartitionInfo(p, b, (b,), (b,)) for p, b in enumerate(of)) for t, of in leaders.items()}
+    brokers = tuple(BrokerInfo(id=b, state="alive") for b in BROKERS)
+    topics = tuple(TopicInfo(name=t, partitions=partitions) for t, partitions in placed.items())
+    return Topology(cluster=C, observed_at_ms=T0, brokers=brokers, topics=topics)
 
 
 def troubled(w: Town) -> None:
@@ -181,3 +190,30 @@ def test_a_record_that_cannot_be_read_is_told_beside_a_failing_rack() -> None:
     w.ill("cluster/prod", "under-replicated", "under-min-isr")
     w.ill("group/g1", "lag-growing", "partition-lagging", "partition-stuck", ago=300_000)
     assert {("network-rack", "rack/a"), ("poison-record", "group/g1")} <= set(w.found())
+
+
+def test_a_hot_partition_strains_the_broker_that_leads_it_and_no_other() -> None:
+    def causes(broker: str) -> list[tuple[str, str]]:
+        w = Town()
+        w.estate.observe_topology(topology(t1=[1, 2]))
+        w.ill("topic/t1", "partition-hot", detail={"partitions": [1]})
+        w.ill("group/g1", "partition-lagging")
+        w.ill(broker, "handler-idle-low", "request-queue-high", "latency-high")
+        return list(w.found())
+
+    assert causes("broker/2") == [("hot-partition", "topic/t1")]
+    assert ("broker-saturation", "broker/1") in causes("broker/1")
+
+
+def test_the_load_of_one_topic_makes_probes_wait_and_seldom_fail() -> None:
+    def cover(kind: str) -> float:
+        w = Town()
+        w.ill("topic/t1", "produce-retries")
+        w.ill("broker/1", "request-errors-high")
+        w.ill("rack/a", kind)
+        evidence, walker = Evidence(w.board, w.estate, {}, w.changes, w.now), Walker(w.estate)
+        suspects = Suspects(w.catalogue, w.estate, evidence, walker)
+        strain(suspects.weighed.values(), evidence, walker)
+        return suspects.weighed["retry-storm", entity("topic/t1")].cover[evidence.shown[entity("rack/a")].units["probe"]]
+
+    assert 0 < cover("probe-failing") < cover("probe-slow") / 2

@@ -21,7 +21,7 @@ from math import fsum
 from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import OLDER_MS, Candidate, timely
 from kroute.diagnosis.evidence import FAMILY, Evidence, Unit
-from kroute.diagnosis.led import TELLS, WAITS, coordinated, strained_part
+from kroute.diagnosis.led import HELD_UP, TELLS, WAITS, coordinated, strained_part
 from kroute.diagnosis.paths import Walker
 from kroute.signals.model import Symptom
 
@@ -89,6 +89,8 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
                     continue
                 if kind == "partition-hot" and c.root.kind == "broker" and c.root.name in _carriers(e, evidence):
                     continue  # a broker that waits takes less of what it leads, not more
+                if family in HELD_UP and e.kind == "group" and e != c.root and c.root.kind in ONE_OF_MANY:
+                    continue  # who waits for a broker that is busy falls behind, and keeps its members
                 if family in WHERE_READ and readers is not None and not after and e != c.root and e not in readers:
                     continue
                 if after and s.since_ms < c.ended - OLDER_MS:

@@ -217,3 +217,11 @@ def test_the_load_of_one_topic_makes_probes_wait_and_seldom_fail() -> None:
         return suspects.weighed["retry-storm", entity("topic/t1")].cover[evidence.shown[entity("rack/a")].units["probe"]]
 
     assert 0 < cover("probe-failing") < cover("probe-slow") / 2
+
+
+def test_the_load_of_one_topic_makes_no_members_of_strangers_come_and_go() -> None:
+    w = Town()
+    w.ill("topic/t1", "partition-hot")
+    w.ill("group/g1", "partition-lagging", "lag-growing")
+    w.ill("group/g6", "member-churn", "rebalancing", ago=300_000)  # it reads t6, which broker 1 leads too
+    assert list(w.found()) == [("hot-partition", "topic/t1"), ("rebalance-storm", "group/g6")]

@@ -102,8 +102,16 @@ class View:
         return self.step_ms / 1000.0
 
     def before_rise(self, lags: Sequence[int]) -> int:
-        """Time of the newest poll before this lag (one number a poll) began to rise."""
+        """Time of the newest poll before this lag (one number a poll) began to rise.
+
+        Where a group commits in every other poll or less often, its lag is healthy up to what commits leave mostly: of the lows
+        before the newest commit periods three in four are no higher.
+        """
         level = self.level(lags)
+        if self.tooth > 1:
+            before = lags[: -self.tooth - 1]
+            lows = sorted(b for a, b, c in zip(before, before[1:], before[2:], strict=False) if a >= b <= c)
+            level = max([level, *lows[: 3 * len(lows) // 4 + 1]])
         return next(p.t for p, w in zip(reversed(self.polls), reversed(lags), strict=True) if w <= level)
 
     @staticmethod

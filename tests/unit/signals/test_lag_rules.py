@@ -14,7 +14,7 @@ from kroute.signals.lag.group import GROUP_KINDS
 from kroute.signals.lag.windows import TOPIC_KINDS
 from kroute.signals.model import Status
 from kroute.signals.table import KINDS, LAG
-from tests.unit.signals.lagbench import THE_GROUP, THE_TOPIC, Bench, Stated, member, poll, simulate
+from tests.unit.signals.lagbench import T0, THE_GROUP, THE_TOPIC, Bench, Stated, member, poll, simulate
 
 K = 1000
 
@@ -283,3 +283,16 @@ def test_l13_all_members_replaced_twice_is_churn_where_polls_are_a_minute_apart(
     for k in range(20):
         b.feed(poll(60 * k, [K * k] * 3, [K * k] * 3, interval_s=60, members=members_at(k, pods, restarts)))
     assert ("member-churn" in b.ever()) is churns
+
+
+def test_l1_of_a_group_that_commits_in_every_other_poll_began_with_the_commit_that_fell_short() -> None:
+    """What a commit leaves differs by a third from time to time; from poll 21 on two fifths are left unread."""
+    b, read = Bench(), 0
+    for k in range(50):
+        end = 1000 + 3000 * k
+        if k <= 20 and k % 2 == 0:
+            read = end - (2000, 3000, 3000, 2900)[k // 2 % 4]
+        elif k > 20:
+            read += 1800
+        b.feed(poll(30 * k, [read], [end]))
+    assert b.symptom("lag-growing").since_ms == T0 + 20 * 30_000

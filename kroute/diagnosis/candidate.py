@@ -41,8 +41,12 @@ OLDER_POLLS = 2.5
 COVER_QUANTIFIED = 0.995
 """A quantified term's p belongs to the pattern; no member of it is covered more surely than this."""
 
-IN_STEP = frozenset({"replica-behind", "under-replicated", "under-min-isr", "offline-partitions"})
-"""Symptoms of replicas that do not follow, seen from their broker and from the cluster: where they follow none is there."""
+IN_STEP = {
+    **dict.fromkeys(("replica-behind", "under-replicated", "under-min-isr", "offline-partitions"), 0),
+    **dict.fromkeys(("broker-gone", "heartbeats-missed", "quorum-lagging"), 1),
+}
+"""Kinds by what they follow from: replicas that do not follow, brokers that the controller does not hear. Where that is not so
+none of them is there."""
 
 Hits = Sequence[tuple[Entity, Symptom]]
 Key = tuple[str, Entity]
@@ -117,7 +121,7 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
                     _cover(out, term, hits, term.p, evidence)
             return out
     healthy: dict[tuple[Entity, str], tuple[float, Term]] = {}
-    in_step: list[float] = []
+    absent: dict[int, float] = {}
     for term, hits in seen:
         if term.quantify is None:
             if hits:
@@ -132,14 +136,20 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
         else:
             nats, each = _quantified(out, term, hits, evidence, walker, onset)
             _cover(out, term, hits, each, evidence)
-            (terms if hits or term.kind not in IN_STEP else in_step).append(nats)
+            if hits or term.kind not in IN_STEP:
+                terms.append(nats)
+            else:
+                absent[IN_STEP[term.kind]] = min(nats, absent.get(IN_STEP[term.kind], 0.0))
     for (e, family), (nats, term) in healthy.items():
         shown = evidence.shown.get(e)
         if shown is None or shown.units.get(family, -1) not in out.cover:
-            (in_step if term.kind in IN_STEP else terms).append(nats)
+            if term.kind in IN_STEP:
+                absent[IN_STEP[term.kind]] = min(nats, absent.get(IN_STEP[term.kind], 0.0))
+            else:
+                terms.append(nats)
             out.against.append((nats, (term.kind, " on ", e, " observed healthy")))
     terms.extend(_contradicted(out, term, evidence, walker) for term in evidence.contradicting(c))
-    out.static = fsum([*terms, min(in_step, default=0.0)])
+    out.static = fsum([*terms, *absent.values()])
     return out
 
 

@@ -29,8 +29,9 @@ LIKELY = 0.9
 SIBLING = 0.6
 """For what is of the root's own kind: some load goes over to the others, but where all of them are as ill as the root, what
 they have in common is likelier."""
-FAILING = 0.3
-"""For probes that fail, where they do not only wait, of a root that is one topic or group: its load alone seldom does that."""
+FAILING, FAILING_APART = 0.3, 0.03
+"""For probes that fail, where they do not only wait, of a root that is one topic or group: its load alone seldom does that, and
+hardly to one rack."""
 ONE_OF_MANY = frozenset({"topic", "group"})
 ELSEWHERE = 0.03
 """For brokers that lead none of the partitions which the trouble of a topic is about."""
@@ -100,7 +101,7 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
                     continue
                 p = SIBLING if e.kind == c.root.kind and e != c.root else LIKELY
                 if c.root.kind in ONE_OF_MANY and "probe-failing" in shown.symptoms:
-                    p *= FAILING
+                    p *= FAILING_APART if shown.symptoms["probe-failing"].detail.get("apart") == "yes" else FAILING
                 if carriers and e.kind == "broker" and e.name not in carriers:
                     p *= ELSEWHERE
                 p *= timely(s, e, c) * strained_part(s, c.root, c.onset, by, waiting, evidence)

@@ -165,7 +165,7 @@ def test_d2_what_follows_from_one_thing_counts_against_once() -> None:
     def weighed(*told: str) -> float:
         w = World()
         w.see("broker/1", "broker-gone", since=T0 - 600_000)
-        kinds = ("broker-gone", "replica-behind", "under-replicated", "under-min-isr")
+        kinds = ("broker-gone", "replica-behind", "under-replicated", "heartbeats-missed", "quorum-lagging")
         for what in ("broker/1", "cluster/prod"):
             for reporter in {BY_KIND[k].reporter for k in kinds}:
                 judged = frozenset(k for k in (*told, "broker-gone") if k in judged_by(reporter, what.partition("/")[0]))
@@ -178,6 +178,9 @@ def test_d2_what_follows_from_one_thing_counts_against_once() -> None:
     assert behind < weighed()
     assert weighed("under-replicated") == pytest.approx(behind)
     assert weighed("replica-behind", "under-replicated", "under-min-isr") == pytest.approx(behind)
+    missed = weighed("heartbeats-missed")
+    assert weighed("heartbeats-missed", "quorum-lagging") == pytest.approx(missed)
+    assert missed < weighed()
 
 
 def test_d7_a_cause_whose_required_symptom_is_healthy_is_ruled_out_with_the_reason() -> None:

@@ -206,17 +206,25 @@ def test_a_hot_partition_strains_the_broker_that_leads_it_and_no_other() -> None
 
 
 def test_the_load_of_one_topic_makes_probes_wait_and_seldom_fail() -> None:
-    def cover(kind: str) -> float:
+    def cover(kind: str, **detail: str) -> float:
         w = Town()
         w.ill("topic/t1", "produce-retries")
         w.ill("broker/1", "request-errors-high")
-        w.ill("rack/a", kind)
+        w.ill("rack/a", kind, detail=detail)
         evidence, walker = Evidence(w.board, w.estate, {}, w.changes, w.now), Walker(w.estate)
         suspects = Suspects(w.catalogue, w.estate, evidence, walker)
         strain(suspects.weighed.values(), evidence, walker)
         return suspects.weighed["retry-storm", entity("topic/t1")].cover[evidence.shown[entity("rack/a")].units["probe"]]
 
-    assert 0 < cover("probe-failing") < cover("probe-slow") / 2
+    assert 0 < cover("probe-failing", apart="yes") < cover("probe-failing") / 5
+    assert cover("probe-failing") < cover("probe-slow") / 2
+
+
+def test_on_automq_the_log_of_each_broker_lies_behind_the_network() -> None:
+    w = Town("automq")
+    w.all_ill("rack", "probe-failing", of=RACKS)
+    w.all_ill("broker", "wal-slow", "local-time-high", "latency-high")
+    assert list(w.found()) == [("network-platform", "cluster/prod")]
 
 
 def test_the_load_of_one_topic_makes_no_members_of_strangers_come_and_go() -> None:

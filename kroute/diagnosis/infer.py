@@ -45,7 +45,7 @@ def diagnose(catalogue: Catalogue, estate: Estate, evidence: Evidence) -> list[H
     named = _worthy(c for c in earning if c.key not in one_of_many)
     for group in groups:
         weigh_down(group)
-    untold = [*suspects.untold(named), *(((), _loose(group, named)) for group in groups)]
+    untold = [*suspects.untold(named), *(((), loose) for group in groups if (loose := _loose(group, named)))]
     searches: list[Search] = []
     for units, of_named, missing in _components(candidates, untold, len(evidence.units)):
         mine = of_named

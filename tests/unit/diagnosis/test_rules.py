@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import pytest
 
+from kroute.diagnosis import infer
+from kroute.diagnosis.candidate import Candidate
 from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.infer import diagnose
 from kroute.diagnosis.model import Hypothesis
@@ -359,3 +362,17 @@ def test_d13_what_chance_rarely_shows_is_less_and_less_chance_as_it_stays() -> N
 
     assert causes(1) == []
     assert causes(10) == [("network-rack", "rack/a")]
+
+
+def test_d12_a_trouble_whose_symptoms_all_have_other_causes_leaves_nothing_to_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen where stopped groups shared one stray of a broker with a poisoned one; here one of two causes of each counts."""
+    w = World()
+    for n in "abc":
+        w.group(n, topic=f"t-{n}", leaders=(1,), coordinator=2)
+        w.see(f"group/{n}", "lag-growing", "commits-stopped", since=T0 - 100_000)
+
+    def slow(earning: Iterable[Candidate]) -> list[list[Candidate]]:
+        return [[c for c in earning if c.compiled.cause.id == "slow-consumer"]]
+
+    monkeypatch.setattr(infer, "together", slow)
+    assert w.causes() == [("coordinator-trouble", "broker/2")]

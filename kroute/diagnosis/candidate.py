@@ -21,7 +21,7 @@ D9  a cause holds only for its platforms
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import fsum
 
@@ -35,9 +35,9 @@ from kroute.signals.model import DEFAULT_INTERVAL_MS, Symptom
 CHANGE_BEFORE_MS = 30 * 60_000
 CHANGE_AFTER_MS = 2 * 60_000
 OLDER_EFFECT = 0.05
-OLDER_MS = 5 * DEFAULT_INTERVAL_MS // 2
 OLDER_POLLS = 2.5
 """Onsets are known to a poll on either side: some rules say when it was last well, others when it was first bad."""
+OLDER_MS = int(OLDER_POLLS * DEFAULT_INTERVAL_MS)
 COVER_QUANTIFIED = 0.995
 """A quantified term's p belongs to the pattern; no member of it is covered more surely than this."""
 
@@ -121,7 +121,8 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
                     _cover(out, term, hits, term.p, evidence)
             return out
     healthy: dict[tuple[Entity, str], tuple[float, Term]] = {}
-    absent: dict[int, float] = {}
+    absent: list[tuple[float, str]] = []
+    """Nats and kind of what is not there."""
     for term, hits in seen:
         if term.quantify is None:
             if hits:
@@ -136,21 +137,30 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
         else:
             nats, each = _quantified(out, term, hits, evidence, walker, onset)
             _cover(out, term, hits, each, evidence)
-            if hits or term.kind not in IN_STEP:
+            if hits:
                 terms.append(nats)
             else:
-                absent[IN_STEP[term.kind]] = min(nats, absent.get(IN_STEP[term.kind], 0.0))
+                absent.append((nats, term.kind))
     for (e, family), (nats, term) in healthy.items():
         shown = evidence.shown.get(e)
         if shown is None or shown.units.get(family, -1) not in out.cover:
-            if term.kind in IN_STEP:
-                absent[IN_STEP[term.kind]] = min(nats, absent.get(IN_STEP[term.kind], 0.0))
-            else:
-                terms.append(nats)
+            absent.append((nats, term.kind))
             out.against.append((nats, (term.kind, " on ", e, " observed healthy")))
     terms.extend(_contradicted(out, term, evidence, walker) for term in evidence.contradicting(c))
-    out.static = fsum([*terms, *absent.values()])
+    out.static = fsum([*terms, *_once(absent)])
     return out
+
+
+def _once(absent: Iterable[tuple[float, str]]) -> Iterable[float]:
+    """D2: the nats of what is not there, of what follows from one thing the strongest alone."""
+    least: dict[int, float] = {}
+    for nats, kind in absent:
+        step = IN_STEP.get(kind)
+        if step is None:
+            yield nats
+        else:
+            least[step] = min(nats, least.get(step, 0.0))
+    yield from least.values()
 
 
 def _pattern(term: Term, root: Entity, walker: Walker) -> int:

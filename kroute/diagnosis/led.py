@@ -43,9 +43,9 @@ def coordinated(root: Entity, walker: Walker) -> dict[Entity, Entity | None]:
     """Group → its coordinator, of those that are ill with ``root``; None for a group that has members in a rack as root."""
     if root.kind not in COORDINATORS:
         return {}
-    brokers = walker.walk(root, COORDINATORS[root.kind]) if COORDINATORS[root.kind] else [root]
+    brokers = walker.walk(root, COORDINATORS[root.kind])
     out: dict[Entity, Entity | None] = {g: b for b in brokers for g in walker.walk(b, ("coordinated",))}
-    return out | dict.fromkeys(walker.walk(root, ("rack-groups",)) if root.kind == "rack" else ())
+    return out | dict.fromkeys(walker.walk(root, ("rack-groups",)))
 
 
 def strained_part(

@@ -22,13 +22,13 @@ def own(inc: Incident, compiled: Compiled) -> dict[tuple[Entity, str], None]:
     define it wherever they are (a rack has no symptoms of its own)."""
     at_root = dict.fromkeys(s for s in inc.evidence if s[0] == inc.root)
     told = {t.kind for t in compiled.expects if not t.steps and (t.required or t.p >= OWN)}
-    defining = {t.kind for t in compiled.expects if t.required}
+    defining = _defining(compiled)
     return {s: None for s in at_root if s[1] in told} or at_root or {s: None for s in inc.evidence if s[1] in defining}
 
 
 def ended(inc: Incident, compiled: Compiled, now_ms: int) -> int | None:
     """When what defined the cause, and was there for minutes, was last seen; None where it was not, or is, or was long ago."""
-    defining = {t.kind for t in compiled.expects if t.required}
+    defining = _defining(compiled)
     told = [e for (_, kind), e in inc.evidence.items() if kind in defining]
     if not told or any(e.cleared_ms is None for e in told):
         return None
@@ -39,5 +39,10 @@ def ended(inc: Incident, compiled: Compiled, now_ms: int) -> int | None:
 
 def began_by(symptoms: Iterable[Symptom], compiled: Compiled, at_ms: int) -> bool:
     """True when one of these defines the cause and began by then, or may have: nobody saw."""
-    defining = {t.kind for t in compiled.expects if t.required}
+    defining = _defining(compiled)
     return any(s.kind in defining and int(s.detail.get("unseen_since", s.since_ms)) <= at_ms for s in symptoms)
+
+
+def _defining(compiled: Compiled) -> frozenset[str]:
+    """Kinds of symptoms that define a cause, wherever they are."""
+    return frozenset(t.kind for t in compiled.required)

@@ -132,11 +132,11 @@ def _waiting(c: Candidate, brokers: Shown) -> dict[str, None]:
     }  # fmt: skip
 
 
-def _carriers(root: Entity, evidence: Evidence) -> dict[str | None, None]:
-    """Brokers that lead the partitions which the symptoms of a topic are about; empty where they name none."""
+def _carriers(root: Entity, evidence: Evidence) -> dict[str, None]:
+    """Brokers that lead the partitions which the symptoms of a topic are about; empty where they name none, or none is known."""
     shown = evidence.shown.get(root) if root.kind == "topic" else None
     partitions = [p for s in shown.symptoms.values() for p in s.detail.get("partitions", ())] if shown is not None else []
-    return {evidence.leader(root, p): None for p in partitions if isinstance(p, int)}
+    return {b: None for p in partitions if isinstance(p, int) and (b := evidence.leader(root, p)) is not None}
 
 
 def _moved(c: Candidate, brokers: Shown) -> bool:

@@ -205,6 +205,14 @@ def test_a_hot_partition_strains_the_broker_that_leads_it_and_no_other() -> None
     assert ("broker-saturation", "broker/1") in causes("broker/1")
 
 
+def test_where_no_leader_is_known_a_hot_partition_strains_those_of_its_topic() -> None:
+    w = Town()
+    w.ill("topic/t1", "partition-hot", detail={"partitions": [1]})
+    w.ill("group/g1", "partition-lagging")
+    w.ill("broker/2", "handler-idle-low", "request-queue-high", "latency-high")
+    assert list(w.found()) == [("hot-partition", "topic/t1")]
+
+
 def test_the_load_of_one_topic_makes_probes_wait_and_seldom_fail() -> None:
     def cover(kind: str, **detail: str) -> float:
         w = Town()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 from kroute.contracts.alerts import Alert
@@ -13,6 +14,7 @@ from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.infer import diagnose
 from kroute.diagnosis.load import Catalogue
 from kroute.incidents.lifecycle import Lifecycle
+from kroute.incidents.matching import standing
 from kroute.incidents.timing import Timing
 from kroute.routing.controls import Controls
 from kroute.routing.knowledge import DomainKnowledge
@@ -48,6 +50,8 @@ class Domain:
     ) -> None:  # fmt: skip
         self.name = name
         self.clusters: list[str] = []
+        self.failures: dict[str, int] = {}
+        """Diagnoses that failed, by where and why (a traceback): how many."""
         self._topics: dict[str, int] = {}
         """How many topics a cluster had when patterns of rows were last matched."""
         self._catalogue = catalogue
@@ -211,7 +215,14 @@ class Domain:
         if not self.board.active and not self.lifecycle.incidents:
             return []
         evidence = Evidence(self.board, self.estate, self.lifecycle.episode(), self._changes, now_ms)
-        hypotheses = diagnose(self._catalogue, self.estate, evidence)
+        try:
+            hypotheses = diagnose(self._catalogue, self.estate, evidence)
+        except Exception:
+            # The next worker would meet the same fact. A diagnosis changes nothing, so what was known stands: incidents stay
+            # what they are, and an objective that is breached beside them is told as of unknown cause.
+            said = traceback.format_exc()
+            self.failures[said] = self.failures.get(said, 0) + 1
+            hypotheses = standing(self.lifecycle.live())
         self.lifecycle.step(now_ms, offset, hypotheses, timing, may_open=may_open)
         alerts = self.router.route(now_ms, self.lifecycle.incidents)
         self.lifecycle.finish(now_ms, timing)

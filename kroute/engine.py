@@ -319,6 +319,16 @@ class PartitionState:
             counted.clear()
         return found
 
+    def take_failures(self) -> dict[str, int]:
+        """Diagnoses that failed since this was asked last, by traceback: defects of kroute. What was known stood meanwhile."""
+        found: dict[str, int] = {}
+        for name in sorted(self.domains):
+            failures = self.domains[name].failures
+            for said, n in failures.items():
+                found[said] = found.get(said, 0) + n
+            failures.clear()
+        return found
+
     def take_forbidden(self) -> list[Forbidden]:
         """Controls that the policy did not let their realm give, since this was asked last."""
         found, self._forbidden = self._forbidden, []

@@ -42,10 +42,27 @@ class Recording:
 
 @dataclass
 class Outcome:
-    """What a replay gave: alerts in order, and the input records that were refused."""
+    """What a replay gave: alerts in order, the input records that were refused, and diagnoses that failed, by traceback."""
 
     alerts: list[Alert] = field(default_factory=list)
     refused: list[tuple[Record, BadMessage]] = field(default_factory=list)
+    failures: dict[str, int] = field(default_factory=dict)
+
+    def failed(self) -> list[str]:
+        """A line for each defect that made diagnoses fail: how often, and where."""
+        return [f"{n} diagnoses failed, a defect of kroute: {_where(said)}" for said, n in self.failures.items()]
+
+    def take(self, state: PartitionState) -> None:
+        """What the state tells of diagnoses that failed."""
+        for said, n in state.take_failures().items():
+            self.failures[said] = self.failures.get(said, 0) + n
+
+
+def _where(said: str) -> str:
+    """The last frame and the error of a traceback, in one line."""
+    lines = said.strip().splitlines()
+    frame = next((line.strip() for line in reversed(lines) if line.startswith("  File ")), "")
+    return f"{lines[-1]} ({frame})"
 
 
 def read(path: str | Path, settings: Settings) -> Recording:
@@ -129,6 +146,8 @@ def _facts(recording: Recording, engine: Engine) -> Outcome:
     out = Outcome()
     for partition, offset, envelope in recording.facts:
         out.alerts += state(partition).step(offset, envelope).alerts
+    for made in states.values():
+        out.take(made)
     return out
 
 
@@ -162,6 +181,7 @@ def _inputs(records: list[Record], engine: Engine, settings: Settings, until_ms:
     for offset, envelope in enumerate(_intake(records, Forwarder(settings), out, until_ms)):
         out.alerts += state.step(offset, _ENVELOPE.decode(envelope)).alerts
     out.alerts = [a for a in out.alerts if not a.key.startswith(HEARTBEAT)]  # nobody watches a replay
+    out.take(state)
     return out
 
 

@@ -27,5 +27,7 @@ def command(recording: str, out: str | None, until_ms: int | None) -> None:
         Path(out).write_bytes(data)
     for record, error in outcome.refused:
         click.echo(f"refused: {record.topic} partition {record.partition} offset {record.offset}: {error}", err=True)
+    for line in outcome.failed():
+        click.echo(line, err=True)
     if out is not None:
         click.echo(f"{len(outcome.alerts)} alerts, {len(outcome.refused)} records refused", err=True)

@@ -68,6 +68,17 @@ def match(hypotheses: list[Hypothesis], live: Mapping[str, Incident], accounts: 
     return Matches(of, shared)
 
 
+def standing(live: Mapping[str, Incident]) -> list[Hypothesis]:
+    """What is known, where a diagnosis gives nothing new: each incident as it is, with what is still there of it."""
+    return [
+        Hypothesis(
+            cause=inc.cause, root=inc.root, confidence=inc.confidence, score=0.0, rivals=inc.rivals, ruled_out=inc.ruled_out,
+            missing=inc.missing, explains=tuple(sorted(s for s, e in inc.evidence.items() if e.cleared_ms is None)),
+        )
+        for inc in live.values()
+    ]  # fmt: skip
+
+
 def _only_impact(inc: Incident) -> bool:
     return all(BY_KIND[kind].family == IMPACT_FAMILY for _, kind in inc.evidence)
 

@@ -71,6 +71,7 @@ def score_one(path: Path, name: str, truth: Truth, settings: Settings) -> Scored
         out.alerts = len(outcome.alerts)
         out.refused = len(outcome.refused)
         out.refused_why = str(outcome.refused[0][1]) if outcome.refused else None
+        out.error = next(iter(outcome.failed()), None)
     except KrouteError as e:
         out.error = str(e)
     out.took_s = time.perf_counter() - began

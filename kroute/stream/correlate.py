@@ -23,16 +23,16 @@ from faust.types import TP
 
 from kroute.contracts.alerts import HEARTBEAT, Alert
 from kroute.contracts.facts import Envelope
-from kroute.errors import BadMessage, StateError
+from kroute.errors import StateError
 from kroute.settings import Settings
 from kroute.stream import crash, intact, journal, metrics
 from kroute.stream.budget import write_note
 from kroute.stream.flow import Flow
-from kroute.stream.forward import Record, dead_letter
 from kroute.stream.held import Held, Unit
 from kroute.stream.interface import EngineLike, State
 from kroute.stream.process import EXIT_STATE, Watchdog, die
 from kroute.stream.tables import Tables
+from kroute.stream.told import Failures, refusals
 from kroute.upgrade import CLOCK
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ class Correlate:
         self.held: dict[int, Held] = {}
         self._outbox: dict[int, float] = {}
         self._unfinished = 0
+        self._failures = Failures()
 
     @property
     def outbox_age_s(self) -> float:
@@ -128,7 +129,8 @@ class Correlate:
                 effects = held.state.step(offset, envelope)
                 rows.update(effects.rows)
                 alerts += effects.alerts
-                letters += self._refusals(p, held.state)
+                letters += refusals(p, held.state)
+                self._failures.tell(f"{self.topic}[{p}] offset {offset}", held.state)
                 facts += len(envelope.facts)
                 held.applied = offset
                 taken += 1
@@ -217,19 +219,6 @@ class Correlate:
         await asyncio.gather(*acks)
         await crash.point("output-acked", what)
         return len(acks)
-
-    @staticmethod
-    def _refusals(p: int, state: State) -> list[bytes]:
-        """Dead letters of controls that were not allowed. Every partition has all controls; the first tells of them."""
-        out = []
-        for fact, kind, why in state.take_forbidden():
-            if p == 0:
-                log.warning("%s[%d] offset %d: a %s is refused: %s", fact.src, fact.p, fact.o, kind, why)
-                metrics.FORBIDDEN.labels(fact.realm or "", kind).inc()
-                key = None if fact.key is None else fact.key.encode()
-                record = Record(fact.src, fact.p, fact.o, fact.ts, key, bytes(fact.val))
-                out.append(dead_letter(record, BadMessage("not-allowed", why), fact.ts))
-        return out
 
     async def commit(self, now_ms: int | None) -> None:
         """Commit the durable offsets: the group's lag is then true. Where reading begins is told by the journal alone.

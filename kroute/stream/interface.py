@@ -44,6 +44,9 @@ class State(Protocol):
     def take_fallbacks(self) -> Mapping[str, int]:
         """Deliveries opened at a fallback since this was asked last, by the fallback's name."""
 
+    def take_failures(self) -> Mapping[str, int]:
+        """Diagnoses that failed since this was asked last, by traceback."""
+
     def take_forbidden(self) -> Sequence[Any]:
         """Controls that the policy did not let their realm give, since this was asked last (``kroute.engine.Forbidden``)."""
 

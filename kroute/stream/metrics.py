@@ -37,6 +37,7 @@ FALLBACKS = Counter(
 FORBIDDEN = Counter(
     "kroute_correlate_controls_refused_total", "Controls that the policy does not let their realm give", ["realm", "kind"]
 )  # fmt: skip
+FAILURES = Counter("kroute_correlate_diagnosis_failures_total", "Diagnoses that failed, so that what was known stood: a defect")
 UNREADABLE = Counter("kroute_correlate_unreadable_total", "Records of facts that are not envelopes and were passed over")
 STEP = Histogram(
     "kroute_correlate_step_seconds", "Time in the engine per unit of work",

@@ -72,6 +72,7 @@ def run_case(case: Case, engine: Engine, settings: Settings) -> Result:
     sent = records(case, settings, incidents)
     outcome = replay(Recording(records=list(sent)), engine, settings, until)
     problems += _refused(outcome, case)
+    problems += outcome.failed()
     if case.spec.restart:
         problems += _restarted(case, engine, settings, sent, until, outcome.alerts)
     problems += [f"{clock(ms - case.start_ms)} {text}" for ms, text in broken(outcome.alerts)]

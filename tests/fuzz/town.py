@@ -146,6 +146,7 @@ class Town:
                 if not alert.key.startswith("heartbeat/"):
                     self.alerts += 1
                     _harmless(alert.value)
+        assert self._state.take_failures() == {}
         assert self._state.refused == refused, "what ingest took, the engine refused"
 
     def _recover(self) -> None:

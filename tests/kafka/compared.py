@@ -162,6 +162,7 @@ def _rows(
             else:
                 out[p, table, key] = value
         refused.update((f.fact.src, f.fact.p, f.fact.o) for f in states[p].take_forbidden())
+        assert states[p].take_failures() == {}
     return out, refused
 
 

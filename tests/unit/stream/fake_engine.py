@@ -77,6 +77,9 @@ class FakeState:
     def take_fallbacks(self) -> dict[str, int]:
         return {}
 
+    def take_failures(self) -> dict[str, int]:
+        return {}
+
     def take_forbidden(self) -> list[Any]:
         return []
 

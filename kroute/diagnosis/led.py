@@ -3,12 +3,13 @@
 D14 lag of a group is a broker's doing as far as it grew more on what the broker leads, or led when it went, than elsewhere
     (detail ``led``), and likewise a rack's; a coordinator serves no records: what only it could have done begins as it goes,
     alone or with its rack, or shows in members or commits too; who has members in a rack suffers with it wherever the
-    leaders are
+    leaders are; what the load of a topic or a group does to strangers it does through leaders that wait, or are not observed,
+    and as far as the strangers' lag is of what those lead
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from kroute.contracts.common import Entity
 from kroute.diagnosis.evidence import FAMILY, Evidence
@@ -26,6 +27,7 @@ MOVES_MS = 180_000
 """A coordinator that goes holds up its groups until another one is found; who falls behind later does so for itself."""
 WAITS = frozenset({"latency", "queue", "threads"})
 """Families of symptoms of a broker that make who reads from it wait."""
+WAITING = tuple(sorted(kind for kind, family in FAMILY.items() if family in WAITS))
 HELD_UP = frozenset({"rebalance", "membership"})
 """Families of symptoms that a coordinator makes in its groups, besides ``commits-stopped``."""
 
@@ -65,6 +67,19 @@ def strained_part(
         return 1.0
     there = evidence.shown[s.entity].symptoms
     return 1.0 if "commits-stopped" in there or any(FAMILY[k] in HELD_UP for k in there) else part
+
+
+def burdened(leaders: Iterable[Entity], waiting: Mapping[str, None], evidence: Evidence) -> dict[str, None]:
+    """Of these brokers those that may pass a load on: who waits, and of whom it is not observed."""
+    return {b.name: None for b in leaders if b.name in waiting or not any(evidence.healthy(b, kind) for kind in WAITING)}
+
+
+def through(s: Symptom, brokers: Mapping[str, None]) -> float:
+    """What is left of a stranger's symptom (0–1) as the effect of a load on these brokers."""
+    led = s.detail.get("led")
+    if led is None:
+        return 1.0 if brokers else 0.0
+    return max((float(led.get(b, 0.0)) for b in brokers), default=0.0)
 
 
 def parts_led(group: Entity, evidence: Evidence) -> dict[str, float] | None:

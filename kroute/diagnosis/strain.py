@@ -21,7 +21,7 @@ from math import fsum
 from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import OLDER_MS, Candidate, timely
 from kroute.diagnosis.evidence import FAMILY, Evidence, Unit
-from kroute.diagnosis.led import HELD_UP, TELLS, WAITS, coordinated, strained_part
+from kroute.diagnosis.led import HELD_UP, TELLS, WAITS, burdened, coordinated, strained_part, through
 from kroute.diagnosis.paths import Walker
 from kroute.signals.model import Symptom
 
@@ -53,6 +53,8 @@ much that leaders move."""
 READERS: dict[str, tuple[str, ...]] = {
     "topic": ("consumers",), "principal": ("principal-topics", "consumers"), "group": ("topics", "consumers"),
 }  # fmt: skip
+LED = ("led-groups",)
+"""The last step to who reads what a broker leads."""
 MOST_COUNTED = 200
 """Of more at the end of a path the share in the whole cluster is taken."""
 Steps = tuple[str, ...]
@@ -73,46 +75,94 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
     accounted = _declared(candidates, evidence.units)
     brokers = [(e, shown.symptoms) for e, shown in evidence.shown.items() if e.kind == "broker"]
     for c in candidates:
-        if not (c.compiled.strains or c.over) or not earns(c, evidence.units):
-            continue
-        shares: dict[tuple[Steps, str, str], float] = {}
-        by = coordinated(c.root, walker)
-        waiting = _waiting(c, brokers)
-        carriers = _carriers(c.root, evidence)
-        readers = None
+        if (c.compiled.strains or c.over) and earns(c, evidence.units):
+            reach = _Reach(c, brokers, accounted, evidence, walker)
+            for e, steps, after in _at(c, evidence, walker):
+                shown = evidence.shown[e]
+                for kind in sorted(shown.symptoms):
+                    p = reach.part(shown.symptoms[kind], steps, after=after)
+                    if p:
+                        u = shown.units[FAMILY[kind]]
+                        c.cover[u] = max(p, c.cover.get(u, 0.0))
+                        c.explained.append((e, kind))
+
+
+class _Reach:
+    """How far one cause is what makes others show strays."""
+
+    def __init__(
+        self, c: Candidate, brokers: Shown, accounted: Mapping[int, None], evidence: Evidence, walker: Walker
+    ) -> None:  # fmt: skip
+        self._c, self._root = c, c.root
+        self._accounted, self._evidence, self._walker = accounted, evidence, walker
+        self._one_of_many = c.root.kind in ONE_OF_MANY
+        self._by = coordinated(c.root, walker)
+        self._waiting = _waiting(c, brokers)
+        self._carriers = _carriers(c.root, evidence)
+        self._readers: dict[Entity, None] | None = None
+        """Who reads what the cause burdens, where only they may read from elsewhere for it."""
         if c.root.kind in READERS and not _moved(c, brokers):
-            readers = dict.fromkeys(walker.walk(c.root, READERS[c.root.kind]))
-        for e, steps, after in _at(c, evidence, walker):
-            shown = evidence.shown[e]
-            for kind in sorted(shown.symptoms):
-                family, s = FAMILY[kind], shown.symptoms[kind]
-                if not _passed_on(kind) or (family in OWN and e != c.root):
-                    continue
-                if kind == "partition-hot" and c.root.kind == "broker" and c.root.name in _carriers(e, evidence):
-                    continue  # a broker that waits takes less of what it leads, not more
-                if family in HELD_UP and e.kind == "group" and e != c.root and c.root.kind in ONE_OF_MANY:
-                    continue  # who waits for a broker that is busy falls behind, and keeps its members
-                if family in WHERE_READ and readers is not None and not after and e != c.root and e not in readers:
-                    continue
-                if after and s.since_ms < c.ended - OLDER_MS:
-                    continue
-                u = shown.units[family]
-                if (u in accounted and e != c.root) or not NAMES_ITSELF.isdisjoint(evidence.units[u].kinds):
-                    continue
-                p = SIBLING if e.kind == c.root.kind and e != c.root else LIKELY
-                if c.root.kind in ONE_OF_MANY and "probe-failing" in shown.symptoms:
-                    p *= FAILING_APART if shown.symptoms["probe-failing"].detail.get("apart") == "yes" else FAILING
-                if carriers and e.kind == "broker" and e.name not in carriers:
-                    p *= ELSEWHERE
-                p *= timely(s, e, c) * strained_part(s, c.root, c.onset, by, waiting, evidence)
-                if not p:
-                    continue
-                key = (steps, e.kind, kind)
-                if key not in shares:
-                    shares[key] = _share(c.root, steps, e.kind, kind, evidence, walker)
-                p *= shares[key]
-                c.cover[u] = max(p, c.cover.get(u, 0.0))
-                c.explained.append((e, kind))
+            self._readers = dict.fromkeys(walker.walk(c.root, READERS[c.root.kind]))
+        self._shares: dict[tuple[Steps, str, str], float] = {}
+        self._burdened: dict[Steps, dict[str, None]] = {}
+
+    def part(self, s: Symptom, steps: Steps, *, after: bool) -> float:
+        """How surely the symptom at the end of the path is a stray of the cause (0–1); ``after``: of its aftermath (D11)."""
+        e, root = s.entity, self._root
+        if not self._possible(s, after=after):
+            return 0.0
+        p = SIBLING if e.kind == root.kind and e != root else LIKELY
+        if self._one_of_many:
+            p *= self._of_one(e, s, steps, after=after)
+        p *= timely(s, e, self._c) * strained_part(s, root, self._c.onset, self._by, self._waiting, self._evidence)
+        return p * self._share(steps, e.kind, s.kind) if p else 0.0
+
+    def _possible(self, s: Symptom, *, after: bool) -> bool:
+        e, root, family = s.entity, self._root, FAMILY[s.kind]
+        u = self._evidence.shown[e].units[family]
+        if not _passed_on(s.kind) or not NAMES_ITSELF.isdisjoint(self._evidence.units[u].kinds):
+            return False
+        if after and s.since_ms < self._c.ended - OLDER_MS:
+            return False
+        if e == root:
+            return True
+        if family in OWN or u in self._accounted:
+            return False
+        if s.kind == "partition-hot" and root.kind == "broker" and root.name in _carriers(e, self._evidence):
+            return False  # a broker that waits takes less of what it leads, not more
+        return after or family not in WHERE_READ or self._readers is None or e in self._readers
+
+    def _of_one(self, e: Entity, s: Symptom, steps: Steps, *, after: bool) -> float:
+        """What is left of it as the effect of one topic's or one group's load."""
+        if e == self._root:
+            return 1.0
+        shown = self._evidence.shown[e].symptoms
+        p = 1.0
+        if "probe-failing" in shown:
+            p *= FAILING_APART if shown["probe-failing"].detail.get("apart") == "yes" else FAILING
+        if e.kind == "broker" and self._carriers and e.name not in self._carriers:
+            p *= ELSEWHERE
+        if e.kind == "group":
+            if not after and (FAMILY[s.kind] in HELD_UP or "commits-stopped" in shown):
+                return 0.0  # who waits for a broker that is busy falls behind, keeps its members and goes on committing
+            if steps[-1:] == LED and FAMILY[s.kind] not in WHERE_READ:
+                p *= through(s, self._through(steps))
+        return p
+
+    def _through(self, steps: Steps) -> dict[str, None]:
+        """Brokers through which the load at the end of the path reaches strangers."""
+        found = self._burdened.get(steps)
+        if found is None:
+            leaders = self._walker.walk(self._root, steps[:-1], "broker")
+            mine = [b for b in leaders if not self._carriers or b.name in self._carriers]
+            found = self._burdened[steps] = burdened(mine, self._waiting, self._evidence)
+        return found
+
+    def _share(self, steps: Steps, kind: str, symptom: str) -> float:
+        key = (steps, kind, symptom)
+        if key not in self._shares:
+            self._shares[key] = _share(self._root, steps, kind, symptom, self._evidence, self._walker)
+        return self._shares[key]
 
 
 def _passed_on(kind: str) -> bool:
@@ -122,7 +172,7 @@ def _passed_on(kind: str) -> bool:
 
 def _waiting(c: Candidate, brokers: Shown) -> dict[str, None]:
     """Brokers that wait since the cause began, where it strains brokers at all."""
-    if c.root.kind not in TELLS or not any("broker" in kinds for _, kinds in c.compiled.strains):
+    if not any(steps[-1:] == LED or (c.root.kind in TELLS and "broker" in kinds) for steps, kinds in c.compiled.strains):
         return {}
     return {
         e.name: None

@@ -241,3 +241,37 @@ def test_the_load_of_one_topic_makes_no_members_of_strangers_come_and_go() -> No
     w.ill("group/g1", "partition-lagging", "lag-growing")
     w.ill("group/g6", "member-churn", "rebalancing", ago=300_000)  # it reads t6, which broker 1 leads too
     assert list(w.found()) == [("hot-partition", "topic/t1"), ("rebalance-storm", "group/g6")]
+
+
+def beside_a_hot_topic(*kinds: str, waits: bool = True, led: dict[str, float]) -> list[str]:
+    """One partition of t1 (brokers 1 and 2) takes it all; g6, which reads t6 from brokers 6 and 1, shows these too."""
+    w = Town()
+    w.ill("topic/t1", "partition-hot")
+    w.ill("group/g1", "partition-lagging")
+    if waits:
+        w.ill("broker/1", "request-queue-high", "latency-high")
+    w.ill("group/g6", *kinds, ago=300_000, detail={"led": led})
+    return [c for c, _ in w.found()]
+
+
+def test_a_load_reaches_strangers_through_leaders_that_wait() -> None:
+    falls_behind = ("lag-growing", "commits-slow")
+    assert beside_a_hot_topic(*falls_behind, led={"1": 1.0}) == ["hot-partition"]
+    assert beside_a_hot_topic(*falls_behind, led={"1": 1.0}, waits=False) == ["hot-partition", "slow-consumer"]
+    assert beside_a_hot_topic(*falls_behind, led={"6": 1.0}) == ["hot-partition", "slow-consumer"]
+    assert beside_a_hot_topic(*falls_behind, led={}) == ["hot-partition", "slow-consumer"]
+
+
+def test_who_waits_for_a_busy_broker_goes_on_committing() -> None:
+    found = beside_a_hot_topic("lag-growing", "commits-stopped", led={"1": 1.0})
+    assert found == ["hot-partition", "stopped-consumer"]
+
+
+def test_leaders_that_are_not_observed_may_wait() -> None:
+    w = Town()
+    w.link("topic/t1", "topic-leaders", "broker/9")
+    w.ill("topic/t1", "partition-hot")
+    w.ill("group/g1", "partition-lagging")
+    w.group("g20", "t9", leaders=(9,))
+    w.ill("group/g20", "lag-growing", "commits-slow", ago=300_000, detail={"led": {"9": 1.0}})
+    assert [c for c, _ in w.found()] == ["hot-partition"]

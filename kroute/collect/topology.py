@@ -2,7 +2,8 @@
 
 Topics come from librdkafka's metadata (C, fast at tens of thousands of partitions), all else from kafka-python, which
 alone of the Python clients has log dirs, quorum, reassignments and transactions. Each piece fails alone: a cluster
-that denies one of them is told without it.
+that denies one of them is told without it. A broker that hangs costs one request of a poll, and all of them together no more
+than some patience: which brokers are there and who leads what is to be told at once, most of all then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from kafka.admin import ConfigResource, KafkaAdminClient
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, RetriableError
+from kafka.net.compat import KafkaNetClient
 
 from kroute.collect.lag import librdkafka, timeout_s, why
 from kroute.collect.message import Message, Own, split, whole
@@ -32,6 +34,8 @@ PLACED_INTERNAL = ("__consumer_offsets", "__transaction_state")
 MAX_TRANSACTIONS = 1000
 OPEN_STATES = ("Ongoing", "PrepareCommit", "PrepareAbort")
 STORAGE_ERROR = 56  # KAFKA_STORAGE_ERROR
+PATIENCE = 3
+"""So many requests without an answer a poll waits for; then it tells what it has."""
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,9 @@ class TopologyPoller:
         self._metadata: Any = None
         self._admin: Any = None
         self._unable: dict[str, str] = {}
+        self._until = 0.0
+        self._silent: dict[int, None] = {}
+        """Brokers that gave no answer in this poll."""
 
     @property
     def unable(self) -> dict[str, str]:
@@ -95,30 +102,54 @@ class TopologyPoller:
         if self._metadata is None:
             self._metadata = AdminClient(librdkafka(self._kafka, self._timeout_s))
         metadata = self._metadata.list_topics(timeout=self._timeout_s)
-        if self._admin is None:
-            ms = int(self._timeout_s * 1000)
-            self._admin = KafkaAdminClient(
-                **self._kafka.kafka_python(), client_id="kroute-collect", request_timeout_ms=ms, bootstrap_timeout_ms=ms
-            )
         alive = sorted(metadata.brokers)
         full = time.monotonic() - self._config_at >= self._config_interval_s
-        listed = self._try("brokers", self._admin.describe_cluster)
+        self._until = time.monotonic() + PATIENCE * self._timeout_s
+        self._silent = {}
+        listed = self._try("brokers", lambda: self._asked().describe_cluster())
+        controller = self._try("quorum", self._quorum)
+        moves = self._try("reassignments", lambda: self._asked().list_partition_reassignments()) or {}
         brokers = self._told(
             [BrokerInfo(id=b["broker_id"], rack=b.get("rack"), host=b["host"], state="fenced" if b.get("is_fenced") else "alive")
              for b in listed["brokers"]]
-            if listed else [BrokerInfo(id=b.id, host=b.host) for b in metadata.brokers.values()],
+            if listed else [BrokerInfo(id=b.id, rack=self._rack(b.id), host=b.host) for b in metadata.brokers.values()],
             {i: self._log_dirs(i, full) for i in alive},
         )  # fmt: skip
         topics = [t for t in metadata.topics.values() if t.error is None and self._wanted(t.topic)]
         if full:
             self._configs = self._topic_configs([t.topic for t in topics]) or self._configs
             self._config_at = time.monotonic()
-        moves = self._try("reassignments", self._admin.list_partition_reassignments) or {}
         return Topology(
             cluster=self.cluster, observed_at_ms=now, interval_ms=self.interval_ms, brokers=brokers,
             topics=tuple(self._topic(t, moves) for t in sorted(topics, key=lambda t: str(t.topic))),
-            controller=self._try("quorum", self._quorum), transactions=tuple(self._transactions(alive)),
+            controller=controller, transactions=tuple(self._transactions(alive)),
         )  # fmt: skip
+
+    def _asked(self) -> Any:
+        """The client for all but metadata, made where there is none.
+
+        Raises:
+            KafkaError: no broker takes it.
+        """
+        if self._admin is None:
+            ms = int(self._timeout_s * 1000)
+            self._admin = KafkaAdminClient(
+                **self._kafka.kafka_python(), client_id="kroute-collect", request_timeout_ms=ms, bootstrap_timeout_ms=ms,
+                kafka_client=partial(  # which the admin client's own settings do not reach: it is 10 s, and grows to 30
+                    KafkaNetClient, socket_connection_setup_timeout_ms=ms, socket_connection_setup_timeout_max_ms=ms
+                ),
+            )  # fmt: skip
+        return self._admin
+
+    def _rack(self, broker: int) -> str | None:
+        known = self._brokers.get(broker)
+        return None if known is None else known.rack
+
+    def _describe(self, wanted: list[ConfigResource]) -> Any:
+        return self._asked().describe_configs(wanted, config_filter="all")
+
+    def _list_transactions(self, broker: int) -> Any:
+        return self._asked().list_transactions(broker_ids=[broker], state_filters=OPEN_STATES)
 
     def _wanted(self, topic: str) -> bool:
         return not self._own.topic(topic) and (not topic.startswith("__") or topic in PLACED_INTERNAL)
@@ -134,7 +165,8 @@ class TopologyPoller:
     def _log_dirs(self, broker: int, full: bool) -> tuple[LogDir, ...]:
         """Every poll asks for volumes only; sizes, which list every partition, come with the configuration."""
         which: list[str] | None = None if full else []
-        answer = self._try(f"log dirs of broker {broker}", lambda: self._admin.describe_log_dirs(which, brokers=[broker]))
+        what = f"log dirs of broker {broker}"
+        answer = self._try(what, lambda: self._asked().describe_log_dirs(which, brokers=[broker]), broker)
         out = []
         for d in answer[0]["log_dirs"] if answer else ():
             path = d["log_dir"]
@@ -162,7 +194,7 @@ class TopologyPoller:
         out: dict[str, dict[str, str]] = {}
         for i in range(0, len(topics), CONFIG_BATCH):
             wanted = [ConfigResource("TOPIC", t, list(CONFIGS)) for t in topics[i : i + CONFIG_BATCH]]
-            answer = self._try("topic configuration", partial(self._admin.describe_configs, wanted, config_filter="all"))
+            answer = self._try("topic configuration", partial(self._describe, wanted))
             if answer is None:
                 return None
             for topic, values in answer.get("topic", {}).items():
@@ -170,7 +202,7 @@ class TopologyPoller:
         return out
 
     def _quorum(self) -> Controller | None:
-        answer = self._admin.describe_metadata_quorum()
+        answer = self._asked().describe_metadata_quorum()
         for topic in answer["topics"]:
             for p in topic["partitions"]:
                 voters = p["current_voters"]
@@ -193,7 +225,8 @@ class TopologyPoller:
         for b in brokers:
             answer = self._try(
                 f"transactions of broker {b}",
-                partial(self._admin.list_transactions, broker_ids=[b], state_filters=OPEN_STATES),
+                partial(self._list_transactions, b),
+                b,
             )
             ids |= {
                 t.transactional_id: None
@@ -203,7 +236,7 @@ class TopologyPoller:
             }
         if not ids:
             return []
-        described = self._try("transactions", lambda: self._admin.describe_transactions(sorted(ids)[:MAX_TRANSACTIONS])) or {}
+        described = self._try("transactions", lambda: self._asked().describe_transactions(sorted(ids)[:MAX_TRANSACTIONS])) or {}
         return [
             Transaction(
                 id=name, state=str(d.state.value), started_at_ms=_known(d.transaction_start_time_ms), producer_id=d.producer_id,
@@ -212,11 +245,17 @@ class TopologyPoller:
             for name, d in sorted(described.items())
         ]  # fmt: skip
 
-    def _try(self, what: str, call: Callable[[], T]) -> T | None:
-        """The piece, or None; why it is missing is logged when that changes, not at each poll."""
+    def _try(self, what: str, call: Callable[[], T], broker: int | None = None) -> T | None:
+        """The piece, or None; why it is missing is logged when that changes, not at each poll. ``broker``: who is asked."""
         try:
+            if broker in self._silent:
+                raise RetriableError(f"broker {broker} gave no answer in this poll")
+            if time.monotonic() > self._until:
+                raise RuntimeError("no time was left in this poll")
             answer = call()
         except (KafkaError, KafkaException, OSError, KeyError, ValueError, RuntimeError) as e:
+            if broker is not None and isinstance(e, (RetriableError, OSError)):
+                self._silent[broker] = None
             reason = why(e)
             if self._unable.get(what) != reason:
                 log.warning("%s: %s cannot be read and is left out: %s", self.name, what, reason)

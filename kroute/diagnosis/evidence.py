@@ -30,6 +30,8 @@ EXPECTED = {"rebalance": ("deploy", "scale", "config", "maintenance")}
 """Family of symptoms → kinds of declared changes that bring them when all goes well: members go and come."""
 EXPECTED_LEAK = 0.5
 OPEN_ENDED_MS = 60_000
+FROM_START_LEAK = 0.1
+"""What was so since it was first read may always have been."""
 RARE, STAYS_MS, STAYS_NATS = 0.0005, 600_000, 4.0
 """D13: a symptom that is there by chance this rarely is so by another 4 nats less after 10 minutes: noise does not stay."""
 EVENTS = frozenset({"position"})
@@ -93,7 +95,9 @@ class Evidence:
                 usual = family in EXPECTED and self._expected(e, EXPECTED[family])
                 numbers[family] = len(self.units)
                 stayed = 0 if family in EVENTS else max(symptoms[k].last_ms - symptoms[k].since_ms for k in of_family)
-                self.units.append(Unit(e, of_family, EXPECTED_LEAK if usual else _aged(leak, stayed)))
+                always = all(symptoms[k].detail.get("from_start") for k in of_family)
+                by_chance = max(leak, FROM_START_LEAK) if always else _aged(leak, stayed)
+                self.units.append(Unit(e, of_family, EXPECTED_LEAK if usual else by_chance))
             self.shown[e] = Shown(symptoms, numbers)
         self.active_kinds = kinds_seen
         self._contradicting: dict[str, tuple[Term, ...]] = {}

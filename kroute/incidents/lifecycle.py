@@ -34,6 +34,7 @@ from kroute.diagnosis.model import UNKNOWN, Hypothesis
 from kroute.diagnosis.paths import Walker
 from kroute.diagnosis.unknown import common
 from kroute.incidents import recovery
+from kroute.incidents.affected import IMPACT, affected
 from kroute.incidents.matching import held_by, match, weight, whose
 from kroute.incidents.model import Evidence, Incident
 from kroute.incidents.store import Store
@@ -44,10 +45,8 @@ from kroute.signals.model import Rows, Symptom
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
 LIVE = ("settling", "open", "recovering")
-MAX_AFFECTED = 500
 MERGE_SHARE = 0.5
 """An incident is merged when another cause explains this share of its evidence."""
-IMPACT = ("objective-breached", "objective-at-risk")
 LATE_MARGIN_MS = 120_000
 MAX_STALL_MS = 1_200_000
 
@@ -110,7 +109,7 @@ class Lifecycle:
         explained_by = {s: whose(s, ids, held) for s, ids in claims.items()}
         for inc in self.live().values():
             self._settle_evidence(inc, explained_by, now_ms)
-            inc.affected = self._affected(inc, walker)
+            inc.affected = affected(inc, self._catalogue.by_id[inc.cause], self._board, walker)
             self._advance(inc, now_ms, timing, may_open=may_open)
 
     def amend(self, late: Iterable[Symptom]) -> None:
@@ -210,7 +209,8 @@ class Lifecycle:
 
     def _new(self, h: Hypothesis, now_ms: int, offset: int, shared: list[str]) -> Incident:
         subject = h.explains[0][0] if h.explains else h.root
-        started = min((s.since_ms for s in self._symptoms(h)), default=now_ms)
+        there = list(self._symptoms(h))
+        started = min((s.since_ms for s in [s for s in there if not s.detail.get("from_start")] or there), default=now_ms)
         same = sum(1 for i in self.incidents.values() if i.subject == subject and i.created_ms == now_ms)
         raw = f"{self._domain}|{subject.kind}|{subject.cluster}|{subject.name}|{offset}|{same}"
         told = [i for i in shared if self.incidents[i].phase != "settling"]
@@ -307,22 +307,6 @@ class Lifecycle:
                 inc.evidence[s] = Evidence(symptom=earlier(now, old.symptom.since_ms))
             elif old.cleared_ms is None:
                 inc.evidence[s] = Evidence(symptom=old.symptom, cleared_ms=now_ms)
-
-    def _affected(self, inc: Incident, walker: Walker) -> tuple[Entity, ...]:
-        """Who suffers: groups and topics on the cause's impact paths that show it, and those in the evidence."""
-        compiled = self._catalogue.by_id[inc.cause]
-        found: dict[Entity, None] = {}
-        for steps in compiled.impact:
-            for e in walker.walk(inc.root, steps):
-                if not steps or steps == ("group",) or any((e, k) in self._board.active for k in IMPACT):
-                    found[e] = None
-        for e in inc.affected:  # a transaction that has ended leads nowhere, yet who waited for it still suffers
-            if any((e, k) in self._board.active for k in IMPACT):
-                found[e] = None
-        for e, _ in sorted(inc.evidence):
-            found[e] = None
-        kept = [e for e in found if e.kind in ("group", "topic")]
-        return tuple(sorted(kept)[:MAX_AFFECTED])
 
     # -- phases ----------------------------------------------------------------------------------------------
 

@@ -17,8 +17,11 @@ MEMORY = 2880
 SIGMA = 1.4826
 """Standard deviations per MAD of a normal distribution."""
 WEEK_HOURS = 168
+ILL_MS = 90_000
+"""Of a series that was beyond the field's threshold from its first poll on, one sample in this time counts towards ``ENOUGH``:
+after 20 to 30 minutes what it always was is its usual; who begins to look in the middle of a trouble has the time to tell it."""
 FREEZE_MAX_MS = 86_400_000
-"""A symptom freezes the baseline of its entity for a day at most: then what it shows is the new usual."""
+"""A symptom freezes the baselines of its entity for a day at most: then what it shows is the new usual."""
 
 
 class Base(NamedTuple):
@@ -43,11 +46,11 @@ class Base(NamedTuple):
         """Ninetieth percentile, were the series normal."""
         return self.median + 1.2816 * self.sigma
 
-    def fed(self, batch: Sequence[float]) -> Base:
-        """The estimate after one more batch of values."""
+    def fed(self, batch: Sequence[float], worth: int | None = None) -> Base:
+        """The estimate after one more batch of values, which counts for ``worth`` samples where that is given."""
         if not batch:
             return self
-        k = len(batch)
+        k = len(batch) if worth is None else worth
         mid = median(batch)
         if self.n == 0:
             return Base(k, mid, median([abs(v - mid) for v in batch]))

@@ -28,6 +28,9 @@ HELD_MS, HELD_POLLS = 25_000, 12
 """Bad for this long, or for this many polls where polls come faster: a process that starts, or one slow disk sync, is
 no trouble. At polls of 15 s and more ``Rule.polls`` alone decides."""
 
+USUAL_EXCESS = 4.0
+"""What is so many times beyond the field's threshold is usual nowhere."""
+
 Series = list[tuple[int, float]]
 """``(at_ms, value)``, the newest last."""
 
@@ -112,6 +115,10 @@ class View(Protocol):
         """True when a source that told the feature when last heard is not heard now."""
         ...
 
+    def first_ms(self, name: str) -> int | None:
+        """When the feature's sources were read for the first time ever; None where that is not remembered any more."""
+        ...
+
     def symptom(self, kind: str) -> Symptom | None:
         """The kind's symptom while it is active."""
         ...
@@ -148,6 +155,8 @@ def judge(rule: Rule, view: View) -> Finding | None:
             unseen = unseen_since(series, run) if active is None else active.detail.get("unseen_since")
             if unseen is not None:
                 detail["unseen_since"] = unseen
+            if _from_start(f, by, series, run, view) if active is None else active.detail.get("from_start"):
+                detail["from_start"] = True
             worst = Finding(True, began(series, run), value, sentence(f, value, base, limit), detail)
     if worst is not None:
         return worst
@@ -221,6 +230,11 @@ def unseen_since(series: Series, run: list[bool]) -> int | None:
         return 0
     gaps = sorted(b[0] - a[0] for a, b in pairwise(series))
     return series[i - 1][0] if series[i][0] - series[i - 1][0] >= GAP_POLLS * gaps[len(gaps) // 2] else None
+
+
+def _from_start(f: Feature, by: float, series: Series, run: list[bool], view: View) -> bool:
+    """True where it is beyond the field's threshold, though not by far, since the first poll ever: it may be usual there."""
+    return f.floor is not None and by <= USUAL_EXCESS and began(series, run) == view.first_ms(f.name)
 
 
 def sentence(f: Feature, value: float, base: Base | None, limit: float) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from kroute.contracts.common import Entity
 from kroute.signals import rowkeys
-from kroute.signals.baseline import Base, hour_of_week, median
+from kroute.signals.baseline import ILL_MS, Base, hour_of_week, median
 from kroute.signals.model import DEFAULT_INTERVAL_MS, Rows, stale_after_ms
 
 SLOTS = 16
@@ -28,6 +28,8 @@ KEEP_BASE_MS = 7 * 86_400_000
 
 SourceKey = tuple[str, ...]
 """kind, cluster, and what tells the source from others of its kind."""
+Frozen = Callable[[Entity], frozenset[str] | None]
+"""None: the entity's baselines are fed; else they are held still, but for those features that have no usual yet."""
 Values = dict[Entity, dict[str, float]]
 
 
@@ -137,7 +139,7 @@ class RingStore:
         """Entity → sources whose ring mentions it."""
 
     def insert(
-        self, key: SourceKey, at_ms: int, interval_ms: int | None, values: Values, frozen: Callable[[Entity], bool],
+        self, key: SourceKey, at_ms: int, interval_ms: int | None, values: Values, frozen: Frozen,
         part: int = 0,
     ) -> list[Entity]:  # fmt: skip
         """Put a good poll in its place; returns the entities whose series changed (none for a duplicate or a poll
@@ -209,7 +211,7 @@ class RingStore:
                 gone.append(entity)
         return gone
 
-    def _feed(self, key: SourceKey, ring: Ring, frozen: Callable[[Entity], bool]) -> None:
+    def _feed(self, key: SourceKey, ring: Ring, frozen: Frozen) -> None:
         """Feed the polls that are old enough and were not fed yet."""
         batch = [p for p in ring.polls[:-BATCH] if p.at_ms > ring.fed_ms]
         if not batch:
@@ -226,10 +228,15 @@ class RingStore:
                     if name in self._hourly:
                         by_hour = hourly.setdefault(hour_of_week(p.at_ms), {})
                         by_hour.setdefault(entity, {}).setdefault(name, []).append(value)
-        still = [e for e in series if frozen(e)]
+        still = {e: names for e in series if (names := frozen(e)) is not None}
         for entity, features in series.items():
             if entity not in still:
                 _apply(ring.base.setdefault(entity, {}), features)
+                ring.base_at[entity] = ring.fed_ms
+            elif learnt := {n: v for n, v in features.items() if n in still[entity]}:
+                bases = ring.base.setdefault(entity, {})
+                worth = -(-len(batch) * ring.interval_ms // ILL_MS)
+                _apply(bases, {n: v for n, v in learnt.items() if not bases.get(n, Base()).enough}, worth)
                 ring.base_at[entity] = ring.fed_ms
         for entity in [e for e, at in ring.base_at.items() if at < ring.fed_ms - KEEP_BASE_MS and e not in series]:
             del ring.base[entity], ring.base_at[entity]
@@ -285,6 +292,6 @@ class RingStore:
         return self.rings.setdefault(key, Ring())
 
 
-def _apply(bases: dict[str, Base], features: dict[str, list[float]]) -> None:
+def _apply(bases: dict[str, Base], features: dict[str, list[float]], worth: int | None = None) -> None:
     for name, values in features.items():
-        bases[name] = bases.get(name, Base()).fed(values)
+        bases[name] = bases.get(name, Base()).fed(values, worth)

@@ -110,6 +110,12 @@ class EntityView:
         missing = [r.newest for k in self._store.sources.get(self.entity, ()) if k not in heard for r in (self._store.rings[k],)]
         return any(p is not None and self._value(p, name) is not None for p in missing)
 
+    def first_ms(self, name: str) -> int | None:
+        rings = self._with(name)
+        if not rings or any(r.seq > len(r.polls) for r in rings):
+            return None
+        return min(r.polls[0].at_ms for r in rings)
+
     def symptom(self, kind: str) -> Symptom | None:
         return self._board.of(self.entity).get(kind)
 
@@ -160,6 +166,7 @@ def symptom_of(kind: str, entity: Entity, finding: Finding, at_ms: int, src: Src
     )
 
 
-def frozen(board: Board, entity: Entity, at_ms: int) -> bool:
-    """True while a symptom of the entity holds its baselines still."""
-    return any(at_ms - s.since_ms <= FREEZE_MAX_MS for s in board.of(entity).values())
+def frozen(board: Board, entity: Entity, at_ms: int) -> frozenset[str] | None:
+    """While a symptom of the entity holds its baselines still: the features that were always so, and may be learnt."""
+    holding = [s for s in board.of(entity).values() if at_ms - s.since_ms <= FREEZE_MAX_MS]
+    return frozenset(str(s.detail["feature"]) for s in holding if s.detail.get("from_start")) if holding else None

@@ -301,3 +301,27 @@ def test_what_belongs_to_an_incident_says_who_suffers(story: Story) -> None:
     story.say("group/a", "lag-growing")
     story.run(60)
     assert story.only.affected == (entity("group/a"),)
+
+
+def test_i12_who_begins_to_suffer_when_the_cause_is_over_is_not_its_impact() -> None:
+    """A broker is back, its incident is held for a while; that a reader of it falls behind by then is another matter."""
+    story = Story()
+    story.group("a")
+    story.group("b")
+    story.say("broker/1", "broker-gone", "leaders-moved")
+    story.say("group/a", "lag-growing", "objective-at-risk")
+    story.run(120)
+    assert [e.name for e in story.only.affected] == ["a"]
+    story.say("broker/1", "latency-high")  # as it is on this machine
+    story.well("broker/1", "topology")
+    story.say("group/a", "objective-at-risk")
+    story.run(30)
+    assert story.only.phase == "recovering"
+    assert [e.name for e in story.only.affected] == ["a"], "it has not caught up"
+    story.say("group/a")
+    story.run(180)
+    story.say("group/a", "objective-breached")
+    story.say("group/b", "objective-breached")
+    story.run(5)
+    assert story.only.cause == "broker-down"
+    assert story.only.affected == ()

@@ -98,14 +98,38 @@ def test_a_failed_scrape_is_not_observed(bench: Bench) -> None:
 
 
 def test_an_own_baseline_replaces_the_fields_threshold(bench: Bench) -> None:
-    feed(bench, range(60), sample("request_local_ms", 300, request="Produce"))
-    # Bad by the field from the start: held until the day's freeze ends, so the usual is learnt on a broker that was fine.
-    assert bench.status(broker(), "local-time-high") is Status.ACTIVE
-    feed(bench, range(60), sample("request_local_ms", 30, request="Produce"), of="2")
-    feed(bench, range(60, 63), sample("request_local_ms", 95, request="Produce"), of="2")
-    s = bench.symptom(broker(2), "local-time-high")
+    feed(bench, range(60), sample("request_local_ms", 30, request="Produce"))
+    feed(bench, range(60, 63), sample("request_local_ms", 95, request="Produce"))
+    s = bench.symptom(broker(), "local-time-high")
     assert s.why == "local time of produce 95 ms (usual 30 ms)"
     assert s.detail == {"feature": "local_produce_ms", "limit": 90.0, "usual": 30.0}
+
+
+def told(bench: Bench, value: float, polls: Iterable[int], *, before: float | None = None) -> list[Status]:
+    """What is told of a broker at each poll; ``before``: its first five polls, when it was well."""
+    out = []
+    if before is not None:
+        feed(bench, range(-5, 0), sample("request_local_ms", before, request="Produce"))
+    for poll in polls:
+        feed(bench, [poll], sample("request_local_ms", value, request="Produce"))
+        out.append(bench.status(broker(), "local-time-high"))
+    return out
+
+
+def test_what_is_over_the_fields_threshold_from_the_first_poll_on_is_usual_after_a_while(bench: Bench) -> None:
+    half_an_hour = 1_800_000 // STEP
+    states = told(bench, 150, range(half_an_hour + 30))
+    assert states[-1] is Status.HEALTHY
+    assert states[3] is Status.ACTIVE
+    assert states[half_an_hour // 2] is Status.ACTIVE, "who begins to look in mid-trouble has time to tell it"
+    feed(bench, range(500, 503), sample("request_local_ms", 600, request="Produce"))
+    assert bench.symptom(broker(), "local-time-high").why == "local time of produce 600 ms (usual 150 ms)"
+
+
+@pytest.mark.parametrize(("value", "before"), [(900.0, None), (150.0, 10.0)])
+def test_what_is_far_over_it_or_was_ever_well_is_not(bench: Bench, value: float, before: float | None) -> None:
+    states = told(bench, value, range(5, 200), before=before)
+    assert states[-1] is Status.ACTIVE
 
 
 def test_m1_a_slow_flush_must_stand_out_among_its_peers(bench: Bench) -> None:

@@ -1,0 +1,60 @@
+"""Who suffers from an incident: groups and topics on its cause's impact paths that show it, and those in the evidence.
+
+I12 what begins to suffer when the cause is over for a while is not its impact, whatever path leads there
+"""
+
+from __future__ import annotations
+
+from kroute.contracts.common import Entity
+from kroute.diagnosis.load import Compiled
+from kroute.diagnosis.paths import Walker
+from kroute.incidents.model import Incident
+from kroute.signals.board import Board
+
+IMPACT = ("objective-breached", "objective-at-risk")
+MAX_AFFECTED = 500
+AFTER_MS = 120_000
+"""An objective is missed some polls after what made it so."""
+
+
+def affected(inc: Incident, compiled: Compiled, board: Board, walker: Walker) -> tuple[Entity, ...]:
+    """In order; at most ``MAX_AFFECTED``."""
+    suffering = _Suffering(inc, board)
+    found: dict[Entity, None] = {}
+    for steps in compiled.impact:
+        for e in walker.walk(inc.root, steps):
+            if not steps or steps == ("group",) or suffering.by_it(e):
+                found[e] = None
+    for e in inc.affected:  # a transaction that has ended leads nowhere, yet who waited for it still suffers
+        if suffering.by_it(e):
+            found[e] = None
+    for e, _ in sorted(inc.evidence):
+        if not suffering.anew(e):
+            found[e] = None
+    kept = [e for e in found if e.kind in ("group", "topic")]
+    return tuple(sorted(kept)[:MAX_AFFECTED])
+
+
+class _Suffering:
+    """Whose objective is missed, or will be, and whether the incident may be why."""
+
+    def __init__(self, inc: Incident, board: Board) -> None:
+        self._inc, self._board = inc, board
+        self._over_ms = inc.recovering_since_ms if inc.phase == "recovering" else None
+
+    def by_it(self, e: Entity) -> bool:
+        return self._since(e) is not None and not self.anew(e)
+
+    def anew(self, e: Entity) -> bool:
+        """True where it began when the cause was over: for who was not affected before some polls after that, for others
+        after as long as it lasted (a backlog takes as long to read), save while they show what the incident explains."""
+        since = self._since(e)
+        if since is None or self._over_ms is None:
+            return False
+        if any(entity == e and x.cleared_ms is None for (entity, _), x in self._inc.evidence.items()):
+            return False
+        lasted = self._over_ms - self._inc.started_ms if e in self._inc.affected else 0
+        return since > self._over_ms + max(AFTER_MS, lasted)
+
+    def _since(self, e: Entity) -> int | None:
+        return min((s.since_ms for k in IMPACT if (s := self._board.active.get((e, k))) is not None), default=None)

@@ -30,6 +30,10 @@ class Leaders(NamedTuple):
 
 
 NOT_WAITING = np.int64(-1)
+HARDLY, FEWER = 0.05, 0.3
+"""Share of what is written that the siblings of one partition, or of several, are read by where only those stand."""
+BACKLOG = 2.0
+"""Who reads so many times what is written works on a backlog."""
 
 
 @dataclass(slots=True)
@@ -172,7 +176,7 @@ def _stuck(
         moving = c[-1] > c[recent]
         busy = moving | frozen
         since = int(begun[frozen].min())
-        if not moving.any():
+        if not moving.any() or not _read_on(v, frozen, since):
             frozen = np.zeros_like(frozen)
         else:
             whole = [t for t in s.topics_of(frozen) if _all_frozen(s, v, t, frozen, busy)]
@@ -198,6 +202,21 @@ def _stuck(
 
     out.say("partition-stuck", bool(lone), bool(lone), l9)
     return frozen, since
+
+
+def _read_on(v: View, frozen: Bools, since_ms: int) -> bool:
+    """True when the siblings are read as they are written meanwhile.
+
+    Where they hardly move either, the whole group is held up, and where a backlog is read, faster than records come, which
+    partition has its turn is the client's own matter.
+    """
+    first = next((i for i, p in enumerate(v.polls) if p.t >= since_ms), v.n - 1)
+    first = min(first, v.n - 3)
+    siblings = ~frozen
+    read = int((v.committed[-1] - v.committed[first])[siblings].sum())
+    written = int((v.end[-1] - v.end[first])[siblings].sum())
+    least = HARDLY if np.count_nonzero(frozen) == 1 else FEWER
+    return least * written <= read <= BACKLOG * written + v.n
 
 
 def _waits(v: View, standing: Bools) -> tuple[Ints, Ints]:

@@ -47,6 +47,39 @@ def test_a_record_of_a_trickle_that_cannot_be_processed_is_found_within_some_com
         assert b.symptom("partition-stuck").detail["partitions"] == ["t/5"]
 
 
+def test_who_reads_a_backlog_partition_by_partition_is_stuck_at_none() -> None:
+    """Six partitions of 100 records/s; offsets are set back by an hour, and one partition after the other is read, at 3,000/s."""
+    b = Bench()
+    behind = [0] * 6
+    for s in range(0, 3600, 10):
+        if s == 1800:
+            behind = [360_000] * 6
+        if s > 1800:
+            turn = next((i for i in range(6) if behind[i] > 0), None)
+            for i in range(6):
+                behind[i] = behind[i] + 1000 - 30_000 if i == turn else behind[i] + 1000 if behind[i] else 0
+            behind = [max(0, x) for x in behind]
+        end = 1_000_000 + 100 * s
+        b.feed(poll(s, [end - x for x in behind], [end] * 6, interval_s=10))
+    assert {"offset-rewound", "reading-fast"} <= b.ever()
+    assert behind == [0] * 6
+    assert "partition-stuck" not in b.ever()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_where_every_record_takes_longer_than_its_reader_may_no_single_one_is_stuck(seed: int) -> None:
+    """Four partitions of 10 records/s; from some minute on both members take 20 s for a record, and now and then one is committed."""
+    rnd = random.Random(seed)
+    b = Bench()
+    done = [1000] * 4
+    for s in range(0, 2400, 10):
+        end = 1000 + 10 * s
+        done = [end] * 4 if s < 1200 else [d + (rnd.random() < 0.25) for d in done]
+        b.feed(poll(s, list(done), [end] * 4, interval_s=10))
+    assert {"lag-growing"} <= b.ever()
+    assert "partition-stuck" not in b.ever()
+
+
 def slow_leader(polls: int, *, broker: int | None, from_poll: int = 16, interval_s: int = 60, seed: int = 0, pace: float = 0.5,
                 objective: float | None = None, **more: Any) -> Bench:  # fmt: skip
     """Twelve partitions led by brokers 0–2 in turn, 10 records/s each, commits every 5 s with jitter; what ``broker``

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
+
 from kroute.signals.lag.ring import Carry
 from kroute.signals.lag.skew import Skew
 from kroute.signals.lag.verdict import Found, Verdict, number, span
@@ -79,8 +81,9 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     older = min(v.work[-2 * tooth : -tooth] or v.work[:1])
     grew = v.floor - older
     steady = v.n >= 4 and v.produced(tooth) > 0
+    stands_out = bool(v.stands_out(np.array(v.work, np.float64)))
     silent = 0 < v.t - carry.moved_ms <= v.silence_limit_ms
-    rising = steady and not silent and slope > 0.03 * v.rate and grew > 0.03 * v.produced(tooth)
+    rising = steady and not silent and slope > 0.03 * v.rate and grew > 0.03 * v.produced(tooth) and stands_out
     fires = (v.far and rising and v.work[-1] >= v.work[-2] - 0.5 * v.produced(1)) or (
         (skew.growing_topics != [] or pressed) and not silent
     )
@@ -96,6 +99,7 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     gaps = min(v.n - 1, max(4, tooth))
     made, read = v.produced(gaps), v.committed_records(gaps)
     slow = v.far and steady and carry.moved_ms == v.t and 0 < read < 0.9 * made and v.work[-1] > v.work[-1 - gaps]
+    slow = slow and stands_out
     slow_still = v.far and read < 0.95 * made
 
     def l2() -> Found:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kroute.contracts.inputs import Member
+from kroute.signals.history import Floats
 from kroute.signals.lag.led import leading
 from kroute.signals.lag.ring import Bools, Carry, Ints, Ring
 from kroute.signals.lag.verdict import CAP, Found, Verdict, number, span
@@ -277,14 +278,8 @@ def _slow(
     seconds = max(v.seconds(6), 0.001)
     rate = (v.end[-1] - v.end[b]) / seconds
     limit = v.usual_s + max(v.step_s, 0.5 * v.usual_s)
-    back = max(0, v.n - 1 - max(3, v.tooth))
     behind = (low >= 5) & (low > limit * rate)
-    rising = (
-        behind
-        & (v.lag[-1] > v.lag[back])
-        & (v.lag[-1] >= v.lag[-2] - 0.5 * rate * v.step_s)
-        & (low >= np.minimum(v.lag[back], v.lag[max(0, back - 1)]))
-    )
+    rising = _rising(v, behind, low, rate)
     was_active = [k for k in ("member-lagging", "partition-lagging") if k in v.was.active]
     bad = rising | frozen
     held = behind | frozen if was_active else bad
@@ -339,6 +334,20 @@ def _slow(
         return Found(_rise(v, theirs, v.t), held, why, s.led_by(broker, cols))
 
     out.say("partition-lagging", fires, True, l11_led)
+
+
+def _rising(v: View, behind: Bools, low: Ints, rate: Floats) -> Bools:
+    """Of the partitions that are behind those that fall further behind."""
+    back = max(0, v.n - 1 - max(3, v.tooth))
+    rising = (
+        behind
+        & (v.lag[-1] > v.lag[back])
+        & (v.lag[-1] >= v.lag[-2] - 0.5 * rate * v.step_s)
+        & (low >= np.minimum(v.lag[back], v.lag[max(0, back - 1)]))
+    )
+    if rising.any():
+        rising &= v.stands_out(v.lag)
+    return rising
 
 
 def _more(v: View, low: Ints) -> Bools:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from kroute.signals.lag.ring import UNSEEN, Bools, Carry, Ints, Poll, Ring
 
 MARKER = 1
 """A remainder this small that does not grow while nothing is produced is a transaction marker, not lag."""
+NOISE, FEW = 3.5, 9.0
+"""A rise of so many times the spread of its steps is no noise (one of thousands is), and of more where the spread is known from
+few steps: about the quantile of Student's t for 0.9997 from five steps on."""
 UNLEARNT_MS = 65 * 60_000
 """Until a group's commit period is known, silence of commits is judged only past the commonest schedule, an hour."""
 LEARNT_MOVES = 3
@@ -141,6 +145,19 @@ class View:
         mx, my = sum(xs) / k, sum(ys) / k
         sxx = math.fsum((x - mx) ** 2 for x in xs)
         return math.fsum((x - mx) * (y - my) for x, y in zip(xs, ys, strict=True)) / sxx if sxx > 0 else 0.0
+
+    def stands_out(self, lags: Any) -> Any:
+        """True where a lag (points, or points × partitions) rose by more than it goes up and down anyway.
+
+        Who is always behind by minutes is so by more and by less; the sum of its steps is then no larger than each of them.
+        Where commits are seen in few polls only, what their period makes is left out otherwise.
+        """
+        few = len(lags) - 2
+        if self.tooth > 1 or few < 2:
+            return np.ones(np.shape(lags)[1:], np.bool_)
+        steps = np.diff(lags, axis=0)
+        rose = np.maximum(lags[-1] - lags[-4], lags[-1] - lags[0])
+        return rose > NOISE * (1 + FEW / few**1.5) * np.std(steps, axis=0, ddof=1)
 
     @property
     def silence_limit_ms(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 import msgspec
@@ -296,3 +297,30 @@ def test_l1_of_a_group_that_commits_in_every_other_poll_began_with_the_commit_th
             read += 1800
         b.feed(poll(30 * k, [read], [end]))
     assert b.symptom("lag-growing").since_ms == T0 + 20 * 30_000
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_l1_who_is_always_behind_by_minutes_more_or_less_is_not_falling_behind(seed: int) -> None:
+    """110 seconds behind since before it was first seen, ten in a hundred more or less: it never was otherwise."""
+    rnd = random.Random(seed)
+    b = Bench()
+    read = 0
+    for k in range(120):
+        end = 1_000_000 + 30 * 1_700 * k + int(rnd.gauss(0, 900))
+        read = max(read + 1_000, int(end - 1_700 * 110 * rnd.gauss(1, 0.06)))
+        b.feed(poll(30 * k, [read // 4] * 4, [end // 4] * 4, interval_s=30))
+    assert not {"lag-growing", "commits-slow", "commits-stopped"} & b.ever()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_l1_and_when_it_really_falls_behind_it_is_told_within_some_polls(seed: int) -> None:
+    rnd = random.Random(seed)
+    b = Bench()
+    behind = 1_700.0 * 110
+    for k in range(80):
+        behind += 30 * 1_700 * 0.4 if k >= 60 else 0
+        end = 1_000_000 + 30 * 1_700 * k
+        b.feed(poll(30 * k, [int((end - behind * rnd.gauss(1, 0.06)) / 4)] * 4, [end // 4] * 4, interval_s=30))
+    found = b.first("lag-growing")
+    assert found is not None
+    assert 60 <= found <= 68

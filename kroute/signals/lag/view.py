@@ -187,8 +187,12 @@ def look(
         marker &= e[n - 1] == e[k]
         lag[k:, marker] = 0
     add = np.add.reduce
-    made: list[int] = add(e, axis=1).tolist()
-    read: list[int] = add(c, axis=1).tolist()
+    read: list[int]
+    made: list[int]
+    if c.base is ring.block and e is s:
+        read, made = add(ring.block[:, :n], axis=2).tolist()
+    else:
+        read, made = add(c, axis=1).tolist(), add(e, axis=1).tolist()
     work: list[int] = add(lag, axis=1).tolist()
     b = max(0, n - 7)
     polls = ring.polls[:n]

@@ -179,6 +179,7 @@ class LagWindows(LagMeasures):
         sample, moved = ring.read(m, newest)
         if m.protocol in UNKNOWN_LAG:
             sample.committed[:] = NEVER
+            sample.plain = False
         if newest:
             self._newest(g, m, moved, before)
         members = None if m.members is None else tuple(sorted(zlib.crc32(x.member_id.encode()) for x in m.members))
@@ -187,7 +188,9 @@ class LagWindows(LagMeasures):
         poll = Poll(t, 0, intern(m.state or ""), epoch, members, (intern(src.topic), src.partition, src.offset), Carry())
         at, touched = ring.insert(where[0], where[1], poll, sample)
         aux = moved or ring.high is not high  # a late poll too may push out one that the group has gone back from
-        if newest and (np.count_nonzero(sample.start != ring.start) or np.count_nonzero(sample.leader != ring.leader)):
+        if newest and (
+            sample.start.tobytes() != ring.start.tobytes() or sample.leader.tobytes() != ring.leader.tobytes()
+        ):
             ring.start, ring.leader, aux = sample.start.copy(), sample.leader, True
         if aux:
             store.aux_row(self._rows, g)

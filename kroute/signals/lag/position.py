@@ -110,6 +110,8 @@ def _lost(ring: Ring, v: View, skew: Skew, carry: Carry) -> None:
     if v.n != ring.n:
         return
     start = ring.start if len(v.cols) == ring.width else ring.start[v.cols]
+    if not np.count_nonzero(v.committed[-2:] < start):
+        return
     at = v.committed[-1]
     if v.n >= 4:
         stood = (v.committed[-2] == v.committed[-4]) & (v.lag[-2] > 0) & (v.committed[-2] < start) & (at >= start)

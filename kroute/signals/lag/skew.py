@@ -30,6 +30,9 @@ class Leaders(NamedTuple):
 
 
 NOT_WAITING = np.int64(-1)
+_A_BIT_LESS = 1.0 - 1e-9
+"""What rounding may make of a product."""
+KINDS = ("partition-stuck", "member-lagging", "partition-lagging")
 
 
 @dataclass(slots=True)
@@ -127,25 +130,36 @@ def skew(
 ) -> Skew:  # fmt: skip
     """Say L9, L10, L11. ``owner`` is the member's index per ring column (-1 nobody's), None where not known."""
     s = Skew(ring, v, leaders, owner, members)
-    kinds = ("partition-stuck", "member-lagging", "partition-lagging")
     if v.n < 4:
-        out.unknown(*kinds)
+        out.unknown(*KINDS)
         return s
     if owner is None:
         out.unknown("member-lagging")
     if v.work[-1] == 0 and v.work[-2] == 0:
         return s
     low = np.minimum(v.lag[-1], v.lag[-2])
-    if not any(k in v.was.active for k in kinds):
-        b = max(0, v.n - 7)
-        share = (v.usual_s + max(v.step_s, 0.5 * v.usual_s)) / max(v.seconds(6), 0.001)
-        odd = ((low >= 5) & (low > share * (v.end[-1] - v.end[b]))) | ((low > 1) & (v.committed[-1] == v.committed[-2]))
-        if not np.count_nonzero(odd) and not np.count_nonzero(_more(v, low)):
-            return s
+    if not (v.was.active and any(k in v.was.active for k in KINDS)) and not _odd(v, low):
+        return s
     mine = None if owner is None else owner[v.cols]
     frozen, frozen_since = _stuck(s, v, out, low, mine, carry)
     _slow(s, v, out, low, frozen, mine, frozen_since)
     return s
+
+
+def _odd(v: View, low: Ints) -> bool:
+    """True when a partition is behind by more than is usual, stands still while records wait, or lags more than it did."""
+    made = v.end[-1] - v.end[max(0, v.n - 7)]
+    seconds = max(v.seconds(6), 0.001)
+    share = (v.usual_s + max(v.step_s, 0.5 * v.usual_s)) / seconds
+    if np.count_nonzero(v.committed[-1] == v.committed[-2]) and np.count_nonzero(
+        (low > 1) & (v.committed[-1] == v.committed[-2])
+    ):
+        return True
+    # A bound below both thresholds: most groups have nothing above it.
+    least = min(share, 0.25 * v.step_s / seconds) * _A_BIT_LESS
+    if not np.count_nonzero(low > np.maximum(least * made, 4.0)):
+        return False
+    return bool(np.count_nonzero((low >= 5) & (low > share * made)) or np.count_nonzero(_more(v, low)))
 
 
 def _stuck(

@@ -74,7 +74,9 @@ class View:
 
     def __post_init__(self) -> None:
         step, period = self.step_ms, self.period_ms
-        self.tooth = min(7, max(1, math.ceil(self.was.period_ms / step - 0.25)))
+        teeth = self.was.period_ms / step - 0.25
+        if teeth > 1.0:
+            self.tooth = min(7, math.ceil(teeth))
         self.floor = min(self.work[-1 - self.tooth :])
         if self.floor > 0:
             self.behind_s = self.floor / self.rate if self.rate > 0 else math.inf
@@ -155,7 +157,7 @@ def look(
     schedule_s: float | None, isolation: int,
 ) -> View | None:  # fmt: skip
     """The window of the oldest ``n`` polls of the ring; None when no counted partition has a commit and an end."""
-    c, s = ring.committed[:n], ring.stable[:n]
+    c, s = all_c, _ = ring.committed[:n], ring.stable[:n]
     if not ring.width:
         return None
     at_stable = was.at_stable
@@ -181,7 +183,7 @@ def look(
     start = ring.start if cols is None else ring.start[cols]
     lag = e - (np.maximum(c, start) if n == ring.n else c)
     np.maximum(lag, 0, out=lag)
-    k = max(0, n - 2)
+    k = n - 2 if n > 2 else 0
     marker = lag[n - 1] == MARKER
     if n >= 2 and np.count_nonzero(marker):
         marker &= e[n - 1] == e[k]
@@ -189,12 +191,12 @@ def look(
     add = np.add.reduce
     read: list[int]
     made: list[int]
-    if c.base is ring.block and e is s:
+    if c is all_c and e is s:
         read, made = add(ring.block[:, :n], axis=2).tolist()
     else:
         read, made = add(c, axis=1).tolist(), add(e, axis=1).tolist()
     work: list[int] = add(lag, axis=1).tolist()
-    b = max(0, n - 7)
+    b = n - 7 if n > 7 else 0
     polls = ring.polls[:n]
     span = (polls[-1].t - polls[b].t) / 1000.0
     period = int(schedule_s * 1000) if schedule_s else was.period_ms

@@ -146,12 +146,8 @@ class EndHistory:
         now = t[-1]
         if now - t[1] > KEEP_MS:
             return 0
-        best, worth = 1, float("inf")
-        for i in range(1, self.n - DENSE):
-            w = (t[i + 1] - t[i - 1]) / (now - t[i])
-            if w < worth:
-                best, worth = i, w
-        return best
+        worth = [(after - before) / (now - at) for before, at, after in zip(t, t[1 : self.n - DENSE], t[2:], strict=False)]
+        return worth.index(min(worth)) + 1
 
     def _drop(self, i: int) -> int:
         self._kept[i : self.n - 1] = self._kept[i + 1 : self.n].copy()

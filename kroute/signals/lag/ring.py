@@ -346,14 +346,14 @@ def _arrays(m: ConsumerLag) -> Sample:
     offsets, leader = np.empty((4, n), np.int64), np.empty(n, np.int32)
     try:
         struct.pack_into(
-            f"{4 * n}q", offsets, 0, *[p.committed for p in ps], *[p.stable_end for p in ps], *[p.end for p in ps],
+            f"{4 * n}q", offsets.data, 0, *[p.committed for p in ps], *[p.stable_end for p in ps], *[p.end for p in ps],
             *[p.start for p in ps],
         )  # fmt: skip
-        struct.pack_into(f"{n}i", leader, 0, *[p.leader for p in ps])
+        struct.pack_into(f"{n}i", leader.data, 0, *[p.leader for p in ps])
     except struct.error:  # something is not told
         told = list(map(_told, ps))
-        struct.pack_into(f"{4 * n}q", offsets, 0, *chain.from_iterable(zip(*(x[:4] for x in told), strict=True)))
-        struct.pack_into(f"{n}i", leader, 0, *[x[4] for x in told])
+        struct.pack_into(f"{4 * n}q", offsets.data, 0, *chain.from_iterable(zip(*(x[:4] for x in told), strict=True)))
+        struct.pack_into(f"{n}i", leader.data, 0, *[x[4] for x in told])
     _, stable, end, start = offsets
     plain = not n or bool(np.minimum.reduce(offsets, axis=None) >= 0)
     if not plain:

@@ -61,6 +61,12 @@ class View:
     rate: float
     """Records produced per second over the newest polls; likewise what was committed."""
     read_rate: float
+    n: int = 0
+    """Polls in the window."""
+    t: int = 0
+    """Time of the judged poll, ms."""
+    step_s: float = 0.0
+    """Seconds between polls."""
     tooth: int = 1
     """Polls that one commit period covers: lag jumps by that much production without meaning anything."""
     floor: int = 0
@@ -74,6 +80,7 @@ class View:
 
     def __post_init__(self) -> None:
         step, period = self.step_ms, self.period_ms
+        self.n, self.t, self.step_s = len(self.polls), self.polls[-1].t, step / 1000.0
         teeth = self.was.period_ms / step - 0.25
         if teeth > 1.0:
             self.tooth = min(7, math.ceil(teeth))
@@ -87,21 +94,6 @@ class View:
         else:
             self.usual_s = jump + step / 2000.0
         self.far = self.floor >= 5 and self.behind_s > self.usual_s + step / 4000.0
-
-    @property
-    def n(self) -> int:
-        """Polls in the window."""
-        return len(self.polls)
-
-    @property
-    def t(self) -> int:
-        """Time of the judged poll, ms."""
-        return self.polls[-1].t
-
-    @property
-    def step_s(self) -> float:
-        """Seconds between polls."""
-        return self.step_ms / 1000.0
 
     def before_rise(self, lags: Sequence[int]) -> int:
         """Time of the newest poll before this lag (one number a poll) began to rise.
@@ -125,7 +117,8 @@ class View:
 
     def seconds(self, polls: int) -> float:
         """Time that the newest ``polls`` gaps span."""
-        return (self.polls[-1].t - self.polls[max(0, self.n - 1 - polls)].t) / 1000.0
+        first = self.n - 1 - polls
+        return (self.t - self.polls[max(0, first)].t) / 1000.0
 
     def produced(self, polls: int) -> int:
         """Records appended over the newest ``polls`` gaps."""

@@ -30,10 +30,10 @@ class Racks(NamedTuple):
 
 def unsettled(polls: list[Poll], out: Verdict) -> None:
     """L12 rebalancing: not Stable in several polls, or the group's epoch keeps moving (KIP-848)."""
-    newest = polls[-3:]
-    if "rebalancing" not in out.was and newest[0].epoch == newest[-1].epoch == newest[len(newest) // 2].epoch:
-        if newest[-1].state not in UNSETTLED and (len(newest) < 2 or newest[-2].state not in UNSETTLED):
-            return  # it fires at what is recent only
+    p, q, r = polls[-1], polls[-2:][0], polls[-3:][0]
+    calm = p.epoch == q.epoch == r.epoch and p.state not in UNSETTLED and q.state not in UNSETTLED
+    if calm and "rebalancing" not in out.was:
+        return  # it fires at what is recent only
     last = polls[-GAPS:]
     flags = [p.state in UNSETTLED for p in last]
     moved = [p.epoch != q.epoch and p.epoch >= 0 and q.epoch >= 0 for q, p in itertools.pairwise(last)]

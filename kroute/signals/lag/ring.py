@@ -94,12 +94,14 @@ class Sample(Struct):
     @property
     def committed(self) -> Ints:
         """Committed offsets."""
-        return self.block[0]
+        row: Ints = self.block[0]
+        return row
 
     @property
     def stable(self) -> Ints:
         """Last stable offsets."""
-        return self.block[1]
+        row: Ints = self.block[1]
+        return row
 
 
 class Ring:
@@ -260,10 +262,11 @@ class Ring:
 
     def insert(self, at: int, replaces: bool, poll: Poll, s: Sample) -> tuple[int, list[int]]:
         """Put a poll at its place; returns its final position and the slots whose stored offsets changed besides it."""
-        n = self.n
+        polls, block = self.polls, self.block
+        n = len(polls)
         if replaces:
-            poll.slot = self.polls[at].slot
-            self.polls[at] = poll
+            poll.slot = polls[at].slot
+            polls[at] = poll
         else:
             if n == POLLS:
                 poll.slot = self._evict()
@@ -274,15 +277,15 @@ class Ring:
             if at < n:
                 for a in self._arrays():
                     a[at + 1 : n + 1] = a[at:n].copy()
-            self.polls.insert(at, poll)
+            polls.insert(at, poll)
             n += 1
-        self.block[:, at] = s.block
+        block[:, at] = s.block
         if not s.level:
             self.open_gaps()
         if self.gaps:
             self.gap[at] = s.end - s.stable
         newest = at == n - 1
-        fell = newest and n > 1 and np.count_nonzero(self.block[:, at] < self.block[:, at - 1])
+        fell = newest and n > 1 and np.count_nonzero(s.block < block[:, at - 1])
         if not self.backs:
             self.backs = not newest or bool(fell and np.count_nonzero(s.committed < self.committed[at - 1]))
         touched: list[int] = []

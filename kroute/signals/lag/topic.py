@@ -297,7 +297,7 @@ def _covers(began_ms: int, ended_ms: int, days: int, from_ms: int, t: int) -> bo
 
 def _ratio(delta: npt.NDArray[Any]) -> tuple[float, float]:
     """The busiest partition against the median of its siblings, and that median; ratios are capped at 100."""
-    s: list[int] = np.sort(delta).tolist()
+    s: list[int] = sorted(delta.tolist())
     rest = len(s) - 1
     median = (s[rest // 2] + s[(rest - 1) // 2]) / 2.0
     return s[-1] / max(median, 1.0, 0.01 * s[-1]), median

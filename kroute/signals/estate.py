@@ -323,7 +323,11 @@ class Estate:
     def _named(self, e: Entity, relation: str, kind: str, names: list[str], at: int) -> None:
         """``_edges`` to entities of one kind in the cluster; most polls say what the last one said."""
         old = self._out.get((e, relation), ())
-        if len(old) != len(names) or [o.name for o in old] != sorted(names):
+        if len(old) == len(names) == 1:
+            same = old[0].name == names[0]
+        else:
+            same = len(old) == len(names) and [o.name for o in old] == sorted(names)
+        if not same:
             self._edges(e, relation, [Entity(kind, e.cluster, n) for n in names], at)
 
     def _edges(self, e: Entity, relation: str, others: Iterable[Entity], at: int | None = None) -> None:

@@ -89,6 +89,7 @@ class TelemetryWindows:
         self._rows = rows
         self._sources: dict[tuple[str, str], _Source] = {}
         self._due: list[tuple[int, tuple[str, str]]] = []
+        self._entities: dict[tuple[str, str], Entity] = {}
 
     def observe(self, src: Src, m: Polled, now_ms: int) -> None:
         """Any polled message: its source is heard."""
@@ -115,7 +116,10 @@ class TelemetryWindows:
             self._look_at(s, deadline)
         if m.up and s.failing_ms < 0:
             s.report_ms, s.told_as = s.heard_ms, s.name
-            self._board.report(TELEMETRY, self._entity(s), s.heard_ms, s.interval_ms, JUDGED)
+            entity = self._entities.get(key)
+            if entity is None:
+                entity = self._entities[key] = self._entity(s)
+            self._board.report(TELEMETRY, entity, s.heard_ms, s.interval_ms, JUDGED)
             if s.missing_ms >= 0:
                 s.missing_ms = -1
                 self._settle(m.cluster, now_ms)
@@ -131,6 +135,7 @@ class TelemetryWindows:
                 continue
             if now_ms - max(s.heard_ms, s.told_ms) > FORGET_MS:
                 del self._sources[key]
+                self._entities.pop(key, None)
                 self._rows.drop("entities", rowkeys.join("tele", *key))
                 self._board.forget(self._entity(s))
                 clusters[s.cluster] = None

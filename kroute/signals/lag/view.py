@@ -61,6 +61,8 @@ class View:
     rate: float
     """Records produced per second over the newest polls; likewise what was committed."""
     read_rate: float
+    inside: bool = False
+    """True where no commit of the window is below the present log start; False where that is not known."""
     n: int = 0
     """Polls in the window."""
     t: int = 0
@@ -174,7 +176,9 @@ def look(
         isolation = was.isolation
     e = s + gap if isolation == READ_UNCOMMITTED and gap is not None else s
     start = ring.start if cols is None else ring.start[cols]
-    lag = e - (np.maximum(c, start) if n == ring.n else c)
+    # Where no commit lies above a later one, the oldest row tells whether one lies below the log start.
+    inside = n < ring.n or not (ring.backs or ring.holes or np.count_nonzero(c[0] < start))
+    lag = e - (c if inside else np.maximum(c, start))
     np.maximum(lag, 0, out=lag)
     k = n - 2 if n > 2 else 0
     marker = lag[n - 1] == MARKER
@@ -197,7 +201,7 @@ def look(
         polls=polls, was=was, usual=usual, cols=ring.all if cols is None else cols, committed=c, end=e, lag=lag,
         work=work, read=read, made=made, step_ms=max(step_ms, 4_000), isolation=isolation, at_stable=at_stable,
         period_ms=period, scheduled=bool(schedule_s), rate=max(0.0, (made[-1] - made[b]) / span) if span > 0 else 0.0,
-        read_rate=(read[-1] - read[b]) / span if span > 0 else 0.0,
+        read_rate=(read[-1] - read[b]) / span if span > 0 else 0.0, inside=inside,
     )  # fmt: skip
 
 

@@ -155,7 +155,7 @@ class OwnershipIndex:
         m = self.resolve("group", cluster, group)
         if m is not None and m.row.slo is not None and m.row.slo.freshness_s is not None:
             return m.row.slo.freshness_s
-        service = self.service_of(Entity("group", cluster, group), connectors)
+        service = m.row.service if m is not None and m.row.service else self._service_by(connectors)
         s = self.resolve("service", cluster, service) if service else None
         if s is not None and s.row.slo is not None and s.row.slo.freshness_s is not None:
             return s.row.slo.freshness_s
@@ -228,8 +228,9 @@ class OwnershipIndex:
         if entity.kind == "service":
             return entity.name
         m = self.resolve(entity.kind, entity.cluster, entity.name)
-        if m is not None and m.row.service:
-            return m.row.service
+        return m.row.service if m is not None and m.row.service else self._service_by(connectors)
+
+    def _service_by(self, connectors: Iterable[Entity]) -> str | None:
         for c in connectors:
             m = self.resolve("connector", c.cluster, c.name)
             if m is not None and m.row.service:

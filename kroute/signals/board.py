@@ -64,11 +64,13 @@ class Board:
         A symptom that goes on keeps the earliest ``since_ms`` it was given. A reporter that can judge nothing and
         could not before adds nothing: its former report stands.
         """
-        reports = self._reports.setdefault(entity, {})
-        old_report = reports.get(reporter)
-        if old_report is None or judged or old_report.judged:
+        reports = self._reports.get(entity)
+        if reports is None:
+            reports = self._reports[entity] = {}
+        old = reports.get(reporter)
+        if old is None or judged or old.judged:
             reports[reporter] = Report(at_ms, interval_ms, judged)
-        touched = old_report is None or old_report.judged != judged or (bool(judged) and old_report.interval_ms != interval_ms)
+        touched = old is None or old.judged != judged or (bool(judged) and old.interval_ms != interval_ms)
         mine = self._by_entity.get(entity)
         if mine or active is not NONE:
             now_active = {s.kind: s for s in active}

@@ -45,8 +45,6 @@ RELATIONS: dict[str, str] = {
 
 _INVERSE = RELATIONS | {v: k for k, v in RELATIONS.items()}
 TABLE = "topology"
-FEW = 16
-"""So many names are quickly compared one by one."""
 _TOPIC, _LEADER = attrgetter("topic"), attrgetter("leader")
 MOST_GONE = 1000
 """Groups and connectors whose end is remembered, so that a message from before it does not bring them back."""
@@ -325,7 +323,11 @@ class Estate:
     def _named(self, e: Entity, relation: str, kind: str, names: list[str], at: int) -> None:
         """``_edges`` to entities of one kind in the cluster; most polls say what the last one said."""
         old = self._out.get((e, relation), ())
-        if len(old) != len(names) or any(o.name not in names for o in old) or len(names) > FEW:
+        if len(old) == len(names) == 1:
+            same = old[0].name == names[0]
+        else:
+            same = len(old) == len(names) and [o.name for o in old] == sorted(names)
+        if not same:
             self._edges(e, relation, [Entity(kind, e.cluster, n) for n in names], at)
 
     def _edges(self, e: Entity, relation: str, others: Iterable[Entity], at: int | None = None) -> None:

@@ -77,16 +77,17 @@ class EndHistory:
     def _keep(self, i: int, ends: Ints) -> None:
         if not self._wide:
             first = self._first
-            if np.count_nonzero(first < 0):
+            if (self.holes or self.n <= 1) and np.count_nonzero(first < 0):
                 fresh = (first < 0) & (ends >= 0)
                 first[fresh] = ends[fresh]
             kept = ends - first
-            if len(ends) and int(np.minimum.reduce(ends)) < 0:
-                kept[ends < 0] = 0
-            if not len(ends) or (int(np.maximum.reduce(kept)) < LARGEST and int(np.minimum.reduce(kept)) > -LARGEST):
+            unknown = ends < 0 if self.holes else None
+            if unknown is not None:
+                kept[unknown] = 0
+            if not len(ends) or (np.maximum.reduce(kept) < LARGEST and np.minimum.reduce(kept) > -LARGEST):
                 self._kept[i] = kept
-                if len(ends) and int(np.minimum.reduce(ends)) < 0:
-                    self._kept[i, ends < 0] = HOLE
+                if unknown is not None:
+                    self._kept[i, unknown] = HOLE
                 return
             full = np.full(self._kept.shape, UNKNOWN, np.int64)
             full[: self.n] = self.rows(0, self.n)
@@ -146,12 +147,8 @@ class EndHistory:
         now = t[-1]
         if now - t[1] > KEEP_MS:
             return 0
-        best, worth = 1, float("inf")
-        for i in range(1, self.n - DENSE):
-            w = (t[i + 1] - t[i - 1]) / (now - t[i])
-            if w < worth:
-                best, worth = i, w
-        return best
+        worth = [(after - before) / (now - at) for before, at, after in zip(t, t[1 : self.n - DENSE], t[2:], strict=False)]
+        return worth.index(min(worth)) + 1
 
     def _drop(self, i: int) -> int:
         self._kept[i : self.n - 1] = self._kept[i + 1 : self.n].copy()

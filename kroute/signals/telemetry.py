@@ -66,12 +66,12 @@ _DECODER = msgspec.msgpack.Decoder(_Source)
 
 def source_name(m: Polled) -> str:
     """The public name of the source a message comes from."""
+    if isinstance(m, ConsumerLag):
+        return "consumer-lag"
     if isinstance(m, BrokerMetrics):
         return f"broker-metrics/{m.source.kind}/{m.source.connect + '/' if m.source.connect else ''}{m.source.id}"
     if isinstance(m, ConnectorStatus):
         return f"connector-status/{m.connect}"
-    if isinstance(m, ConsumerLag):
-        return "consumer-lag"
     return "topology" if isinstance(m, Topology) else "access"
 
 
@@ -89,6 +89,7 @@ class TelemetryWindows:
         self._rows = rows
         self._sources: dict[tuple[str, str], _Source] = {}
         self._due: list[tuple[int, tuple[str, str]]] = []
+        self._entities: dict[tuple[str, str], Entity] = {}
 
     def observe(self, src: Src, m: Polled, now_ms: int) -> None:
         """Any polled message: its source is heard."""
@@ -100,20 +101,25 @@ class TelemetryWindows:
                 return  # never heard well: nothing is missed yet
             s = self._sources[key] = _Source(*key, heard_ms=src.append_ms, pacer=_pacer(m))
         self._pace(s, m)
+        at = src.append_ms
         if m.up:
-            s.heard_ms = max(s.heard_ms, src.append_ms)
-            if src.append_ms >= s.told_ms:
+            s.heard_ms = max(s.heard_ms, at)
+            if at >= s.told_ms:
                 s.failing_ms = s.told_ms = -1
                 s.error = None
-        elif src.append_ms > s.heard_ms:
-            s.failing_ms = src.append_ms if s.failing_ms < 0 else min(s.failing_ms, src.append_ms)
-            if src.append_ms >= s.told_ms:
-                s.told_ms, s.error = src.append_ms, (m.error or "")[:500] or None
-        if fresh or self._deadline(s) < s.due_ms:
-            self._look_at(s, self._deadline(s))
+        elif at > s.heard_ms:
+            s.failing_ms = at if s.failing_ms < 0 else min(s.failing_ms, at)
+            if at >= s.told_ms:
+                s.told_ms, s.error = at, (m.error or "")[:500] or None
+        deadline = self._deadline(s)
+        if fresh or deadline < s.due_ms:
+            self._look_at(s, deadline)
         if m.up and s.failing_ms < 0:
             s.report_ms, s.told_as = s.heard_ms, s.name
-            self._board.report(TELEMETRY, self._entity(s), s.heard_ms, s.interval_ms, JUDGED)
+            entity = self._entities.get(key)
+            if entity is None:
+                entity = self._entities[key] = self._entity(s)
+            self._board.report(TELEMETRY, entity, s.heard_ms, s.interval_ms, JUDGED)
             if s.missing_ms >= 0:
                 s.missing_ms = -1
                 self._settle(m.cluster, now_ms)
@@ -129,6 +135,7 @@ class TelemetryWindows:
                 continue
             if now_ms - max(s.heard_ms, s.told_ms) > FORGET_MS:
                 del self._sources[key]
+                self._entities.pop(key, None)
                 self._rows.drop("entities", rowkeys.join("tele", *key))
                 self._board.forget(self._entity(s))
                 clusters[s.cluster] = None

@@ -6,7 +6,8 @@ from msgspec import Struct
 
 ENOUGH = 20
 """Under this many samples the field's plain thresholds hold."""
-_ALPHA = 0.02
+_MEMORY = 50
+_ALPHA = 1.0 / _MEMORY
 """Weight of a sample once there are enough: a memory of some fifty polls."""
 
 
@@ -29,13 +30,18 @@ class Baseline(Struct, array_like=True):
         if self.n == 1:
             self.mid = self.high = x
             return
-        a = max(1.0 / self.n, _ALPHA)
-        off = x - self.mid
-        reach = 4.0 * self.mad if self.n > ENOUGH and self.mad > 0.0 else abs(off)
-        clipped = min(max(off, -reach), reach)
-        self.mid += a * clipped
-        self.mad += a * (abs(clipped) - self.mad)
-        self.high += (0.3 if x > self.high else 0.01) * (x - self.high)
+        a = 1.0 / self.n if self.n < _MEMORY else _ALPHA
+        mad, high = self.mad, self.high
+        step = x - self.mid
+        if self.n > ENOUGH and mad > 0.0:
+            reach = 4.0 * mad
+            if step > reach:
+                step = reach
+            elif step < -reach:
+                step = -reach
+        self.mid += a * step
+        self.mad = mad + a * (abs(step) - mad)
+        self.high = high + (0.3 if x > high else 0.01) * (x - high)
 
     def usual_most(self) -> float:
         """A sample above this is unusual."""

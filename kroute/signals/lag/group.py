@@ -165,15 +165,11 @@ class Group:
             if p.t <= self.head.folded_ms:
                 continue
             self.head.folded_ms = p.t
-            if any(k in _SPOILING for q in polls[i : i + FOLD] for k in q.carry.active) or p.state in UNSETTLED:
+            shown = [q.carry.active for q in polls[i : i + FOLD] if q.carry.active]
+            if p.state in UNSETTLED or not all(map(_SPOILING.isdisjoint, shown)):
                 continue
             c, u = p.carry, self.usual
-            for value, base in (
-                (c.behind_s, u.behind),
-                (c.rate, u.rate),
-                (c.read_rate, u.read),
-                (c.churn, u.churn),
-                (c.remote, u.remote),
-            ):
+            values = (c.behind_s, c.rate, c.read_rate, c.churn, c.remote)
+            for value, base in zip(values, u.pack(), strict=True):
                 if value >= 0.0:
                     base.add(value)

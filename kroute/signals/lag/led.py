@@ -36,7 +36,7 @@ def leading(v: View, serving: Sequence[Ints], rack_of: Callable[[int], str | Non
     total = int(behind.sum())
     if total <= 0 or float(behind[np.max(serving, axis=0) < 0].sum()) > (1 - NEARLY_ALL) * total:
         return {}
-    made = v.end[-1] - v.end[0]
+    made = np.maximum(v.end[-1] - v.end[0], 0)
     if not made.any():
         made = np.ones(len(behind), np.int64)
     told: dict[str, Bools] = {}

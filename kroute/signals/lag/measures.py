@@ -27,16 +27,28 @@ class LagMeasures:
         self._topics: dict[Entity, TopicWindow] = {}
         self._unread: dict[Entity, TopicWindow] = {}
         """Topics that no group reads, as the brokers' scrapes tell of them."""
+        self._leaders: dict[str, Leaders] = {}
+
+    def _leaders_of(self, c: str) -> Leaders:
+        """What the estate tells of who leads what in a cluster."""
+        found = self._leaders.get(c)
+        if found is None:
+            estate = self._estate
+
+            def rack_of(broker: int) -> str | None:
+                racks = estate.related(Entity("broker", c, str(broker)), "rack")
+                return racks[0].name if racks else None
+
+            found = self._leaders[c] = Leaders(
+                lambda topic, p: estate.leader(c, topic, p), lambda topic: estate.partitions.former(c, topic),
+                lambda topic: estate.partitions.replicas(c, topic), rack_of,
+            )  # fmt: skip
+        return found
 
     def _around(self, g: Group, *, left: bool = False) -> Surroundings:
-        c, name = g.entity.cluster, g.entity.name
-        stated = self._known.isolation(c, name)
-        objectives = [(t, s) for t in g.ring.topics if (s := self._known.objective_s(c, name, t)) is not None and s > 0]
-        estate = self._estate
-
-        def rack_of(broker: int) -> str | None:
-            racks = estate.related(Entity("broker", c, str(broker)), "rack")
-            return racks[0].name if racks else None
+        _, c, name = g.entity
+        known = self._known
+        objectives = [(t, s) for t in g.ring.topics if (s := known.objective_s(c, name, t)) is not None and s > 0]
 
         def fresh(n: int) -> list[Fresh]:
             out = []
@@ -46,13 +58,8 @@ class LagMeasures:
                     out.append(Fresh(topic, lag[1], lag[2], s))
             return out
 
-        leaders = Leaders(
-            lambda topic, p: estate.leader(c, topic, p), lambda topic: estate.partitions.former(c, topic),
-            lambda topic: estate.partitions.replicas(c, topic), rack_of,
-        )  # fmt: skip
-        return Surroundings(
-            self._known.schedule_period_s(c, name), _ISOLATION.get(stated or "", 0), leaders, fresh, left,
-        )  # fmt: skip
+        isolation = _ISOLATION.get(known.isolation(c, name) or "", 0)
+        return Surroundings(known.schedule_period_s(c, name), isolation, self._leaders_of(c), fresh, left)
 
     def _behind(self, g: Group, n: int, topic: str) -> tuple[int, float, str] | None:
         """Work lag in records, seconds behind and bound of one topic as the window stood at ``n`` polls; None: unknown."""

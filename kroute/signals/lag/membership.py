@@ -30,6 +30,10 @@ class Racks(NamedTuple):
 
 def unsettled(polls: list[Poll], out: Verdict) -> None:
     """L12 rebalancing: not Stable in several polls, or the group's epoch keeps moving (KIP-848)."""
+    p, q, r = polls[-1], polls[-2:][0], polls[-3:][0]
+    calm = p.epoch == q.epoch == r.epoch and p.state not in UNSETTLED and q.state not in UNSETTLED
+    if calm and "rebalancing" not in out.was:
+        return  # it fires at what is recent only
     last = polls[-GAPS:]
     flags = [p.state in UNSETTLED for p in last]
     moved = [p.epoch != q.epoch and p.epoch >= 0 and q.epoch >= 0 for q, p in itertools.pairwise(last)]
@@ -58,8 +62,12 @@ def churning(polls: list[Poll], usual: Usual, out: Verdict, carry: Carry) -> Non
     Polls that are far apart see many changes as one: that nobody is left of two members or more, twice, is often too.
     """
     last = polls[-GAPS - 1 :]
-    if last[-1].members is None:
+    members = last[-1].members
+    if members is None:
         out.unknown("member-churn")
+        return
+    if "member-churn" not in out.was and len(last) > 2 and last[-2].members == last[-3].members == members:
+        carry.churn = 0.0  # it fires at what is recent only
         return
     changed = [p.members is not None and q.members is not None and p.members != q.members for q, p in itertools.pairwise(last)]
     carry.churn = float(changed[-1]) if changed else 0.0
@@ -98,9 +106,10 @@ def remote(ring: Ring, v: View | None, out: Verdict, carry: Carry, usual: Usual,
     leaders = ring.leader[v.cols]
     known = remote_n = 0
     far = np.zeros(len(mine), np.bool_)
+    of_leader = {b: racks.of_leader(b) if b >= 0 else None for b in dict.fromkeys(leaders.tolist())}
     for i, (m, b) in enumerate(zip(mine.tolist(), leaders.tolist(), strict=True)):
         here = racks.of_member[m] if m >= 0 else None
-        there = racks.of_leader(b) if b >= 0 else None
+        there = of_leader[b]
         if here is not None and there is not None:
             known += 1
             if here != there:

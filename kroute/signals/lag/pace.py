@@ -123,6 +123,8 @@ def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
     missed = waiting and carry.pending >= 2 and quiet > v.silence_limit_ms
     still = waiting and carry.moved_ms != v.t
     topics = skew.frozen_topics
+    if not missed and not topics and "commits-stopped" not in out.was and "group-empty" not in out.was:
+        return
 
     def l3() -> Found:
         if not still and topics:

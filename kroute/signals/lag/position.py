@@ -107,9 +107,11 @@ def _lost(ring: Ring, v: View, skew: Skew, carry: Carry) -> None:
     A reader that is told so goes on at the log start at once (``auto.offset.reset=earliest``), between two polls: where
     the log start has passed a commit that stood still, what lies between is lost too.
     """
-    if v.n != ring.n:
+    if v.n != ring.n or v.inside:
         return
     start = ring.start if len(v.cols) == ring.width else ring.start[v.cols]
+    if not np.count_nonzero(v.committed[-2:] < start):
+        return
     at = v.committed[-1]
     if v.n >= 4:
         stood = (v.committed[-2] == v.committed[-4]) & (v.lag[-2] > 0) & (v.committed[-2] < start) & (at >= start)

@@ -7,8 +7,8 @@ Each poll has a slot number, its row's name in the table; a poll that leaves han
 
 from __future__ import annotations
 
+import struct
 from itertools import chain
-from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,6 @@ ABSENT = -3
 Column = tuple[str, int]
 _ALL: Ints = np.arange(8_192)
 _ZERO = np.int64(0)
-_OFFSETS = attrgetter("committed", "end", "stable_end", "start", "leader")
 
 
 class Carry(Struct, array_like=True, gc=False):
@@ -81,20 +80,38 @@ class Poll(Struct, array_like=True, gc=False):
 
 
 class Sample(Struct):
-    """One message as arrays, in column order."""
+    """One message as arrays, in column order. ``block`` holds ``committed`` and ``stable``, as the ring's does."""
 
-    committed: Ints
+    block: Ints
     end: Ints
-    stable: Ints
     start: Ints
     leader: npt.NDArray[np.int32]
+    plain: bool
+    """True when every commit and log end is known."""
+    level: bool
+    """True when every log end is its stable end."""
+
+    @property
+    def committed(self) -> Ints:
+        """Committed offsets."""
+        row: Ints = self.block[0]
+        return row
+
+    @property
+    def stable(self) -> Ints:
+        """Last stable offsets."""
+        row: Ints = self.block[1]
+        return row
 
 
 class Ring:
-    """The polls and their offsets. ``stable`` is the last stable offset, ``gap`` the log end above it."""
+    """The polls and their offsets. ``stable`` is the last stable offset, ``gap`` the log end above it.
+
+    ``committed`` and ``stable`` are the two halves of ``block``, so that one call of numpy does for both.
+    """
 
     __slots__ = (
-        "_order", "_order_parts", "_order_topics", "all", "backs", "committed", "gap", "gaps", "high", "holes", "ids",
+        "_order", "_order_parts", "_order_topics", "all", "backs", "block", "committed", "gap", "gaps", "high", "holes", "ids",
         "leader", "polls", "slices", "stable", "start", "topics",
     )  # fmt: skip
 
@@ -122,8 +139,10 @@ class Ring:
         self._order: Ints | None = None
 
     def _resize(self, width: int) -> None:
-        self.committed: Ints = np.full((POLLS, width), ABSENT, np.int64)
-        self.stable: Ints = np.full((POLLS, width), UNSEEN, np.int64)
+        self.block: Ints = np.empty((2, POLLS, width), np.int64)
+        self.committed, self.stable = self.block
+        self.committed[:] = ABSENT
+        self.stable[:] = UNSEEN
         zero: Ints = np.broadcast_to(np.int64(0), (POLLS, width))  # no memory until some log end is above its stable end
         self.gap: Ints = np.zeros((POLLS, width), np.int64) if self.gaps else zero
 
@@ -206,7 +225,7 @@ class Ring:
             self._order_topics, self._order_parts, self._order = [one[x] for x in topics], parts, order
         s = _arrays(m)
         if order is not None:
-            s = Sample(s.committed[order], s.end[order], s.stable[order], s.start[order], s.leader[order])
+            s = _sample(s.block[:, order], s.end[order], s.start[order], s.leader[order], s.plain)
         return s, changed
 
     def _read_late(self, m: ConsumerLag, columns: list[Column]) -> Sample:
@@ -221,7 +240,8 @@ class Ring:
             out[has] = a[places[has]]
             return out
 
-        return Sample(pick(s.committed, ABSENT), pick(s.end, UNSEEN), pick(s.stable, UNSEEN), pick(s.start, 0), self.leader)
+        block = np.stack([pick(s.committed, ABSENT), pick(s.stable, UNSEEN)])
+        return _sample(block, pick(s.end, UNSEEN), pick(s.start, 0), self.leader, False)
 
     def place(self, t: int) -> tuple[int, bool] | None:
         """Where a poll of time ``t`` belongs: (position, replaces what is there); None: duplicate, late or too old."""
@@ -242,10 +262,11 @@ class Ring:
 
     def insert(self, at: int, replaces: bool, poll: Poll, s: Sample) -> tuple[int, list[int]]:
         """Put a poll at its place; returns its final position and the slots whose stored offsets changed besides it."""
-        n = self.n
+        polls, block = self.polls, self.block
+        n = len(polls)
         if replaces:
-            poll.slot = self.polls[at].slot
-            self.polls[at] = poll
+            poll.slot = polls[at].slot
+            polls[at] = poll
         else:
             if n == POLLS:
                 poll.slot = self._evict()
@@ -256,22 +277,22 @@ class Ring:
             if at < n:
                 for a in self._arrays():
                     a[at + 1 : n + 1] = a[at:n].copy()
-            self.polls.insert(at, poll)
+            polls.insert(at, poll)
             n += 1
-        self.committed[at] = s.committed
-        self.stable[at] = s.stable
-        gap = s.end - s.stable
-        if self.gaps or np.count_nonzero(gap):
+        block[:, at] = s.block
+        if not s.level:
             self.open_gaps()
-            self.gap[at] = gap
-        odd = bool(len(s.end) and (np.minimum.reduce(s.committed) < 0 or np.minimum.reduce(s.stable) < 0))
+        if self.gaps:
+            self.gap[at] = s.end - s.stable
+        newest = at == n - 1
+        fell = newest and n > 1 and np.count_nonzero(s.block < block[:, at - 1])
         if not self.backs:
-            self.backs = at < n - 1 or bool(np.count_nonzero(s.committed < self.committed[at - 1]))
+            self.backs = not newest or bool(fell and np.count_nonzero(s.committed < self.committed[at - 1]))
         touched: list[int] = []
-        if self.holes or odd:
+        if self.holes or not s.plain:
             touched = self._absences(at)
-            self.holes = bool(self.committed[:n].min(initial=0) < 0 or self.stable[:n].min(initial=0) < 0)
-        if at == n - 1:
+            self.holes = bool(np.minimum.reduce(self.block[:, :n], axis=None, initial=0) < 0)
+        if fell:
             touched += self._restarts()
         return at, touched
 
@@ -281,9 +302,11 @@ class Ring:
         if self.backs and (np.count_nonzero(c > nxt) or np.count_nonzero(self.high)):
             top = np.maximum(self.high, c)
             self.high = np.where((nxt >= 0) & (top > nxt), top, 0)
-        n = self.n
-        for a in self._arrays():
-            a[: n - 1] = a[1:n]
+        width = self.width
+        offsets = self.block.reshape(-1)
+        offsets[:-width] = offsets[width:]  # the last row of either half is the coming poll's
+        if self.gaps:
+            self.gap[:-1] = self.gap[1:]
         return self.polls.pop(0).slot
 
     def _absences(self, at: int) -> list[int]:
@@ -303,8 +326,6 @@ class Ring:
     def _restarts(self) -> list[int]:
         """A log end that fell below the former commit, and the commit with it: the topic was made anew."""
         n = self.n
-        if n < 2:
-            return []
         s, s0, c, c0 = self.stable[n - 1], self.stable[n - 2], self.committed[n - 1], self.committed[n - 2]
         fell = s < s0
         if not np.count_nonzero(fell):
@@ -324,26 +345,40 @@ class Ring:
 
 def _arrays(m: ConsumerLag) -> Sample:
     ps = m.partitions
+    n = len(ps)
+    offsets, leader = np.empty((4, n), np.int64), np.empty(n, np.int32)
     try:
-        flat = np.fromiter(chain.from_iterable(map(_OFFSETS, ps)), np.int64, 5 * len(ps))
-    except TypeError:  # something is not told
-        flat = np.array([x for p in ps for x in _told(p)], np.int64)
-    table = flat.reshape(-1, 5).T
-    committed, end, stable, start = np.ascontiguousarray(table[:4])
-    if np.count_nonzero(start < 0):
+        struct.pack_into(
+            f"{4 * n}q", offsets.data, 0, *[p.committed for p in ps], *[p.stable_end for p in ps], *[p.end for p in ps],
+            *[p.start for p in ps],
+        )  # fmt: skip
+        struct.pack_into(f"{n}i", leader.data, 0, *[p.leader for p in ps])
+    except struct.error:  # something is not told
+        told = list(map(_told, ps))
+        struct.pack_into(f"{4 * n}q", offsets.data, 0, *chain.from_iterable(zip(*(x[:4] for x in told), strict=True)))
+        struct.pack_into(f"{n}i", leader.data, 0, *[x[4] for x in told])
+    _, stable, end, start = offsets
+    plain = not n or bool(np.minimum.reduce(offsets, axis=None) >= 0)
+    if not plain:
         start[start < 0] = 0
-    if np.count_nonzero(end < 0):
         unknown = end < 0
         end[unknown] = UNSEEN
         stable[unknown] = UNSEEN
-    odd = (stable < 0) | (stable > end)
-    if np.count_nonzero(odd):
-        stable[odd] = end[odd]
-    return Sample(committed, end, stable, start, table[4].astype(np.int32))
+        stable[stable < 0] = end[stable < 0]
+        plain = bool(np.minimum.reduce(offsets, axis=None) >= 0)
+    out = _sample(offsets[:2], end, start, leader, plain)
+    if not out.level:
+        np.minimum(stable, end, out=stable)
+        out = _sample(offsets[:2], end, start, leader, plain)
+    return out
+
+
+def _sample(block: Ints, end: Ints, start: Ints, leader: npt.NDArray[np.int32], plain: bool) -> Sample:
+    return Sample(block, end, start, leader, plain, block[1].tobytes() == end.tobytes())
 
 
 def _told(p: PartitionLag) -> tuple[int, int, int, int, int]:
     return (
-        NEVER if p.committed is None else p.committed, p.end, p.end if p.stable_end is None else p.stable_end,
+        NEVER if p.committed is None else p.committed, p.end if p.stable_end is None else p.stable_end, p.end,
         0 if p.start is None else p.start, -1 if p.leader is None else p.leader,
     )  # fmt: skip

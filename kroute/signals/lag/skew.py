@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kroute.contracts.inputs import Member
-from kroute.signals.history import Floats
 from kroute.signals.lag.led import leading
 from kroute.signals.lag.ring import Bools, Carry, Ints, Ring
+from kroute.signals.lag.trend import more, read_on, rising, waits
 from kroute.signals.lag.verdict import CAP, Found, Verdict, number, span
 from kroute.signals.lag.view import View
 
@@ -30,11 +30,9 @@ class Leaders(NamedTuple):
     rack: Callable[[int], str | None]
 
 
-NOT_WAITING = np.int64(-1)
-HARDLY, FEWER = 0.05, 0.3
-"""Share of what is written that the siblings of one partition, or of several, are read by where only those stand."""
-BACKLOG = 2.0
-"""Who reads so many times what is written works on a backlog."""
+_A_BIT_LESS = 1.0 - 1e-9
+"""What rounding may make of a product."""
+KINDS = ("partition-stuck", "member-lagging", "partition-lagging")
 
 
 @dataclass(slots=True)
@@ -132,25 +130,36 @@ def skew(
 ) -> Skew:  # fmt: skip
     """Say L9, L10, L11. ``owner`` is the member's index per ring column (-1 nobody's), None where not known."""
     s = Skew(ring, v, leaders, owner, members)
-    kinds = ("partition-stuck", "member-lagging", "partition-lagging")
     if v.n < 4:
-        out.unknown(*kinds)
+        out.unknown(*KINDS)
         return s
     if owner is None:
         out.unknown("member-lagging")
     if v.work[-1] == 0 and v.work[-2] == 0:
         return s
     low = np.minimum(v.lag[-1], v.lag[-2])
-    if not any(k in v.was.active for k in kinds):
-        b = max(0, v.n - 7)
-        share = (v.usual_s + max(v.step_s, 0.5 * v.usual_s)) / max(v.seconds(6), 0.001)
-        odd = ((low >= 5) & (low > share * (v.end[-1] - v.end[b]))) | ((low > 1) & (v.committed[-1] == v.committed[-2]))
-        if not np.count_nonzero(odd) and not np.count_nonzero(_more(v, low)):
-            return s
+    if not (v.was.active and any(k in v.was.active for k in KINDS)) and not _odd(v, low):
+        return s
     mine = None if owner is None else owner[v.cols]
     frozen, frozen_since = _stuck(s, v, out, low, mine, carry)
     _slow(s, v, out, low, frozen, mine, frozen_since)
     return s
+
+
+def _odd(v: View, low: Ints) -> bool:
+    """True when a partition is behind by more than is usual, stands still while records wait, or lags more than it did."""
+    made = v.end[-1] - v.end[max(0, v.n - 7)]
+    seconds = max(v.seconds(6), 0.001)
+    share = (v.usual_s + max(v.step_s, 0.5 * v.usual_s)) / seconds
+    if np.count_nonzero(v.committed[-1] == v.committed[-2]) and np.count_nonzero(
+        (low > 1) & (v.committed[-1] == v.committed[-2])
+    ):
+        return True
+    # A bound below both thresholds: most groups have nothing above it.
+    least = min(share, 0.25 * v.step_s / seconds) * _A_BIT_LESS
+    if not np.count_nonzero(low > np.maximum(least * made, 4.0)):
+        return False
+    return bool(np.count_nonzero((low >= 5) & (low > share * made)) or np.count_nonzero(more(v, low)))
 
 
 def _stuck(
@@ -169,7 +178,7 @@ def _stuck(
     frozen = (low > 1) & (ages[v.n - trail] > limit) & grew
     begun = np.full(len(low), v.t, np.int64)
     if frozen.any():
-        begun, usual = _waits(v, frozen)
+        begun, usual = waits(v, frozen)
         frozen &= v.t - begun > np.maximum(limit, 1.25 * usual + 1.5 * v.step_ms)
     since = v.t
     if frozen.any():
@@ -177,7 +186,7 @@ def _stuck(
         moving = c[-1] > c[recent]
         busy = moving | frozen
         since = int(begun[frozen].min())
-        if not moving.any() or not _read_on(v, frozen, since):
+        if not moving.any() or not read_on(v, frozen, since):
             frozen = np.zeros_like(frozen)
         else:
             whole = [t for t in s.topics_of(frozen) if _all_frozen(s, v, t, frozen, busy)]
@@ -203,51 +212,6 @@ def _stuck(
 
     out.say("partition-stuck", bool(lone), bool(lone), l9)
     return frozen, since
-
-
-def _read_on(v: View, frozen: Bools, since_ms: int) -> bool:
-    """True when the siblings are read as they are written meanwhile.
-
-    Where they hardly move either, the whole group is held up, and where a backlog is read, faster than records come, which
-    partition has its turn is the client's own matter.
-    """
-    first = next((i for i, p in enumerate(v.polls) if p.t >= since_ms), v.n - 1)
-    first = min(first, v.n - 3)
-    siblings = ~frozen
-    read = int((v.committed[-1] - v.committed[first])[siblings].sum())
-    written = int((v.end[-1] - v.end[first])[siblings].sum())
-    least = HARDLY if np.count_nonzero(frozen) == 1 else FEWER
-    return least * written <= read <= BACKLOG * written + v.n
-
-
-def _waits(v: View, standing: Bools) -> tuple[Ints, Ints]:
-    """When the records that wait now began to, per partition (ms), and how long records usually wait for a commit (ms).
-
-    Usual is what nine of ten of the other partitions had for their longest, and at least the partition's own median:
-    members commit each at their own time, so a group whose commits are seen at every poll may take far longer with one
-    partition. One record that was there from the first is no wait: it may be a transaction marker.
-    """
-    n, width = v.n, len(standing)
-    t = [p.t for p in v.polls]
-    since = np.where(v.lag[0] > 1, t[0], NOT_WAITING)
-    ended = np.zeros((n, width), np.int64)
-    for i in range(1, n):
-        moved = v.committed[i] != v.committed[i - 1]
-        ended[i] = np.where(moved & (since >= 0), t[i] - since, 0)
-        since[moved] = NOT_WAITING
-        came = v.end[i] - v.end[i - 1]
-        begins = (since < 0) & (v.lag[i] > 0) & ((v.lag[i] > 1) | ((v.lag[i - 1] == 0) & ~moved))
-        # The first of several records comes the sooner after the last poll, the more of them came.
-        first = np.where(moved, t[i], t[i - 1] + (t[i] - t[i - 1]) // (np.maximum(came, 0) + 1))
-        since = np.where(begins, first, since)
-    longest = ended.max(axis=0)
-    others = np.sort(longest[~standing & (longest > 0)])
-    usual = np.full(width, int(others[(9 * (len(others) - 1)) // 10]) if len(others) else 0, np.int64)
-    for i in np.flatnonzero(standing).tolist():
-        own = np.sort(ended[:, i][ended[:, i] > 0])
-        if len(own):
-            usual[i] = max(int(usual[i]), int(own[len(own) // 2]))
-    return np.where(since < 0, v.t, since), usual
 
 
 def _all_frozen(s: Skew, v: View, topic: str, frozen: Bools, busy: Bools) -> bool:
@@ -279,15 +243,15 @@ def _slow(
     rate = (v.end[-1] - v.end[b]) / seconds
     limit = v.usual_s + max(v.step_s, 0.5 * v.usual_s)
     behind = (low >= 5) & (low > limit * rate)
-    rising = _rising(v, behind, low, rate)
+    worse = rising(v, behind, low, rate)
     was_active = [k for k in ("member-lagging", "partition-lagging") if k in v.was.active]
-    bad = rising | frozen
+    bad = worse | frozen
     held = behind | frozen if was_active else bad
     busy = (v.end[-1] > v.end[b]) | bad
-    for t in s.topics_of(rising & ~frozen) if rising.any() else ():
+    for t in s.topics_of(worse & ~frozen) if worse.any() else ():
         sl = s.ring.slices[t]
         inside = (v.cols >= sl.start) & (v.cols < sl.stop) & busy
-        n_bad = int((rising & inside).sum())
+        n_bad = int((worse & inside).sum())
         if n_bad >= 2 and 2 * n_bad >= int(inside.sum()):
             s.growing_topics.append(t)
     share = float(v.lag[-1, held].sum()) / v.work[-1] if held.any() and v.work[-1] else 0.0
@@ -336,37 +300,13 @@ def _slow(
     out.say("partition-lagging", fires, True, l11_led)
 
 
-def _rising(v: View, behind: Bools, low: Ints, rate: Floats) -> Bools:
-    """Of the partitions that are behind those that fall further behind."""
-    back = max(0, v.n - 1 - max(3, v.tooth))
-    rising = (
-        behind
-        & (v.lag[-1] > v.lag[back])
-        & (v.lag[-1] >= v.lag[-2] - 0.5 * rate * v.step_s)
-        & (low >= np.minimum(v.lag[back], v.lag[max(0, back - 1)]))
-    )
-    if rising.any():
-        rising &= v.stands_out(v.lag)
-    return rising
-
-
-def _more(v: View, low: Ints) -> Bools:
-    """Partitions that lag twice as far as ever in the older half of the window, and by more than a quarter of a poll."""
-    if v.n < 6:
-        return np.zeros(len(low), np.bool_)
-    b = max(0, v.n - 7)
-    rate = (v.end[-1] - v.end[b]) / max(v.seconds(6), 0.001)
-    more: Bools = (low >= 5) & (low > 2 * v.lag[: v.n // 2].max(axis=0)) & (low > 0.25 * v.step_s * rate)
-    return more
-
-
 def _led(s: Skew, v: View, low: Ints, mine: Ints | None) -> tuple[int, Bools, bool] | None:
     """L11 where the partitions led by one broker are behind and no others are: (broker, those, whether it is seen
     to grow); None where it is not so. Fewer seconds are asked for than of one partition
     alone: that all of a broker's lag, and none besides, is no chance."""
-    more = _more(v, low)
+    twice = more(v, low)
     was = "partition-lagging" in v.was.active
-    if not more.any() and not was:
+    if not twice.any() and not was:
         return None
     leaders = np.array([x if (x := s.leader(i)) is not None else -1 for i in range(len(low))], np.int64)
     behind = np.where(leaders >= 0, v.lag[-1], 0)
@@ -374,7 +314,7 @@ def _led(s: Skew, v: View, low: Ints, mine: Ints | None) -> tuple[int, Bools, bo
     if len(brokers) < 2:
         return None
     broker = max(brokers, key=lambda x: (int(behind[leaders == x].sum()), x))
-    busy = (v.end[-1] > v.end[max(0, v.n - 7)]) | more
+    busy = (v.end[-1] > v.end[max(0, v.n - 7)]) | twice
     theirs, others = busy & (leaders == broker), busy & (leaders != broker)
     if int(theirs.sum()) < 2 or int(others.sum()) < 2:
         return None
@@ -383,8 +323,8 @@ def _led(s: Skew, v: View, low: Ints, mine: Ints | None) -> tuple[int, Bools, bo
     usual = v.lag[: max(1, v.n // 2)].max(axis=0)
     excess = np.maximum(v.lag[-1] - usual, 0)
     part = float(excess[theirs].sum()) / max(float(excess.sum()), 1.0)
-    fires = part >= 0.8 and int((more & theirs).sum()) >= max(2, 0.8 * int(theirs.sum())) and bool(
-        int((more & others).sum()) <= 0.1 * int(others.sum())
+    fires = part >= 0.8 and int((twice & theirs).sum()) >= max(2, 0.8 * int(theirs.sum())) and bool(
+        int((twice & others).sum()) <= 0.1 * int(others.sum())
     )  # fmt: skip
     holds = was and 2 * int(behind[theirs].sum()) > v.work[-1] and bool((low[theirs] >= 5).mean() >= 0.8)
     return (broker, theirs, fires) if fires or holds else None

@@ -92,18 +92,17 @@ def joined(values: dict[str, bytes], name: str) -> bytes:
 
 def poll_rows(rows: Rows, g: Group, positions: Iterable[int]) -> None:
     """Write polls at these positions."""
-    g.head.usual = g.usual.pack()
-    g.head.holes, g.head.gaps = g.ring.holes, g.ring.gaps
+    head, ring = g.head, g.ring
+    head.usual = g.usual.pack()
+    head.holes, head.gaps = ring.holes, ring.gaps
     prefix = group_key(g.entity)
-    ring = g.ring
     for i in positions:
-        c = ring.committed[i]
+        c, poll = ring.committed[i], ring.polls[i]
         lag = ring.stable[i] - c
         small = lag.astype(np.int32)
         packed = lag.tobytes() if np.count_nonzero(small != lag) else small.tobytes()
         gap = ring.gap[i].tobytes() if ring.gaps and ring.gap[i].any() else b""
-        row = PollRow(g.head, ring.polls[i], c.tobytes(), packed, gap)
-        put(rows, f"{prefix}s{ring.polls[i].slot}", _ENCODE(row), g.chunks)
+        put(rows, f"{prefix}s{poll.slot}", _ENCODE(PollRow(head, poll, c.tobytes(), packed, gap)), g.chunks)
 
 
 def meta_row(rows: Rows, g: Group) -> None:

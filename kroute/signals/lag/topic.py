@@ -58,6 +58,14 @@ class TopicWindow:
         self.touched: list[int] = []
         """Slots to be written after ``offer``."""
 
+    def has(self, t: int, interval_ms: int, width: int) -> bool:
+        """True when some group's poll of this step of time is here already, of all partitions: another one adds nothing."""
+        hist = self.history
+        if hist.holes or not hist.n or width > hist.width:
+            return False
+        step = max(STEP_MS, interval_ms * 4 // 5)
+        return t >= hist.t[-1] and hist.t[-1] // step == t // step
+
     def offer(self, t: int, interval_ms: int, ids: Ints, ends: Ints, stable: Ints, gaps: bool) -> bool:
         """A group's poll of some partitions; -1 where unknown. True when a point was added at the newest end.
 
@@ -68,7 +76,8 @@ class TopicWindow:
         i = hist.n
         while i and hist.t[i - 1] > t:
             i -= 1
-        same = next((j for j in (i - 1, i) if 0 <= j < hist.n and hist.t[j] // step == t // step), None)
+        place = t // step
+        same = i - 1 if i and hist.t[i - 1] // step == place else i if i < hist.n and hist.t[i] // step == place else None
         if same is None and i < hist.n and hist.t[-1] - t > 60_000:
             return False
         width = int(ids[-1]) + 1 if len(ids) else 0
@@ -94,7 +103,8 @@ class TopicWindow:
                     hist.restart(fell)
                     self.touched = list(hist.slots)
         self.touched.append(hist.add(t, row))
-        self._stability(t, ids, ends, stable, gaps)
+        if gaps or h.stuck:
+            self._stability(t, ids, ends, stable)
         return newest
 
     def _fill(self, j: int, ids: Ints, ends: Ints) -> None:
@@ -103,11 +113,9 @@ class TopicWindow:
             self.history.fill(j, ids[missing], ends[missing])
             self.touched.append(self.history.slots[j])
 
-    def _stability(self, t: int, ids: Ints, ends: Ints, stable: Ints, gaps: bool) -> None:
+    def _stability(self, t: int, ids: Ints, ends: Ints, stable: Ints) -> None:
         """Where the last stable offset stands below the end: since when, in whatever order the polls come."""
         stuck = self.head.stuck
-        if not gaps and not stuck:
-            return
         newest = t == self.history.t[-1]
         for p, e, s in zip(ids.tolist(), ends.tolist(), stable.tolist(), strict=True):
             old = stuck.get(p)
@@ -226,6 +234,8 @@ class TopicWindow:
     def _stable_stuck(self, t: int, end: npt.NDArray[Any], out: Verdict) -> None:
         """L22: the last stable offset stands still while the end grows: a transaction that does not end."""
         h = self.head
+        if not h.stuck and "stable-end-stuck" not in out.was:
+            return
         need = max(3 * h.interval_ms, 30_000) - h.interval_ms // 4
         held = [
             p
@@ -287,7 +297,7 @@ def _covers(began_ms: int, ended_ms: int, days: int, from_ms: int, t: int) -> bo
 
 def _ratio(delta: npt.NDArray[Any]) -> tuple[float, float]:
     """The busiest partition against the median of its siblings, and that median; ratios are capped at 100."""
-    s: list[int] = np.sort(delta).tolist()
+    s: list[int] = sorted(delta.tolist())
     rest = len(s) - 1
     median = (s[rest // 2] + s[(rest - 1) // 2]) / 2.0
     return s[-1] / max(median, 1.0, 0.01 * s[-1]), median

@@ -65,6 +65,14 @@ class View:
     rate: float
     """Records produced per second over the newest polls; likewise what was committed."""
     read_rate: float
+    inside: bool = False
+    """True where no commit of the window is below the present log start; False where that is not known."""
+    n: int = 0
+    """Polls in the window."""
+    t: int = 0
+    """Time of the judged poll, ms."""
+    step_s: float = 0.0
+    """Seconds between polls."""
     tooth: int = 1
     """Polls that one commit period covers: lag jumps by that much production without meaning anything."""
     floor: int = 0
@@ -78,7 +86,10 @@ class View:
 
     def __post_init__(self) -> None:
         step, period = self.step_ms, self.period_ms
-        self.tooth = min(7, max(1, math.ceil(self.was.period_ms / step - 0.25)))
+        self.n, self.t, self.step_s = len(self.polls), self.polls[-1].t, step / 1000.0
+        teeth = self.was.period_ms / step - 0.25
+        if teeth > 1.0:
+            self.tooth = min(7, math.ceil(teeth))
         self.floor = min(self.work[-1 - self.tooth :])
         if self.floor > 0:
             self.behind_s = self.floor / self.rate if self.rate > 0 else math.inf
@@ -89,21 +100,6 @@ class View:
         else:
             self.usual_s = jump + step / 2000.0
         self.far = self.floor >= 5 and self.behind_s > self.usual_s + step / 4000.0
-
-    @property
-    def n(self) -> int:
-        """Polls in the window."""
-        return len(self.polls)
-
-    @property
-    def t(self) -> int:
-        """Time of the judged poll, ms."""
-        return self.polls[-1].t
-
-    @property
-    def step_s(self) -> float:
-        """Seconds between polls."""
-        return self.step_ms / 1000.0
 
     def before_rise(self, lags: Sequence[int]) -> int:
         """Time of the newest poll before this lag (one number a poll) began to rise.
@@ -127,7 +123,8 @@ class View:
 
     def seconds(self, polls: int) -> float:
         """Time that the newest ``polls`` gaps span."""
-        return (self.polls[-1].t - self.polls[max(0, self.n - 1 - polls)].t) / 1000.0
+        first = self.n - 1 - polls
+        return (self.t - self.polls[max(0, first)].t) / 1000.0
 
     def produced(self, polls: int) -> int:
         """Records appended over the newest ``polls`` gaps."""
@@ -172,7 +169,7 @@ def look(
     schedule_s: float | None, isolation: int,
 ) -> View | None:  # fmt: skip
     """The window of the oldest ``n`` polls of the ring; None when no counted partition has a commit and an end."""
-    c, s = ring.committed[:n], ring.stable[:n]
+    c, s = all_c, _ = ring.committed[:n], ring.stable[:n]
     if not ring.width:
         return None
     at_stable = was.at_stable
@@ -196,18 +193,24 @@ def look(
         isolation = was.isolation
     e = s + gap if isolation == READ_UNCOMMITTED and gap is not None else s
     start = ring.start if cols is None else ring.start[cols]
-    lag = e - (np.maximum(c, start) if n == ring.n else c)
+    # Where no commit lies above a later one, the oldest row tells whether one lies below the log start.
+    inside = n < ring.n or not (ring.backs or ring.holes or np.count_nonzero(c[0] < start))
+    lag = e - (c if inside else np.maximum(c, start))
     np.maximum(lag, 0, out=lag)
-    k = max(0, n - 2)
+    k = n - 2 if n > 2 else 0
     marker = lag[n - 1] == MARKER
     if n >= 2 and np.count_nonzero(marker):
         marker &= e[n - 1] == e[k]
         lag[k:, marker] = 0
     add = np.add.reduce
-    made: list[int] = add(e, axis=1).tolist()
-    read: list[int] = add(c, axis=1).tolist()
+    read: list[int]
+    made: list[int]
+    if c is all_c and e is s:
+        read, made = add(ring.block[:, :n], axis=2).tolist()
+    else:
+        read, made = add(c, axis=1).tolist(), add(e, axis=1).tolist()
     work: list[int] = add(lag, axis=1).tolist()
-    b = max(0, n - 7)
+    b = n - 7 if n > 7 else 0
     polls = ring.polls[:n]
     span = (polls[-1].t - polls[b].t) / 1000.0
     period = int(schedule_s * 1000) if schedule_s else was.period_ms
@@ -215,7 +218,7 @@ def look(
         polls=polls, was=was, usual=usual, cols=ring.all if cols is None else cols, committed=c, end=e, lag=lag,
         work=work, read=read, made=made, step_ms=max(step_ms, 4_000), isolation=isolation, at_stable=at_stable,
         period_ms=period, scheduled=bool(schedule_s), rate=max(0.0, (made[-1] - made[b]) / span) if span > 0 else 0.0,
-        read_rate=(read[-1] - read[b]) / span if span > 0 else 0.0,
+        read_rate=(read[-1] - read[b]) / span if span > 0 else 0.0, inside=inside,
     )  # fmt: skip
 
 

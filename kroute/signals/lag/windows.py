@@ -179,6 +179,7 @@ class LagWindows(LagMeasures):
         sample, moved = ring.read(m, newest)
         if m.protocol in UNKNOWN_LAG:
             sample.committed[:] = NEVER
+            sample.plain = False
         if newest:
             self._newest(g, m, moved, before)
         members = None if m.members is None else tuple(sorted(zlib.crc32(x.member_id.encode()) for x in m.members))
@@ -187,7 +188,7 @@ class LagWindows(LagMeasures):
         poll = Poll(t, 0, intern(m.state or ""), epoch, members, (intern(src.topic), src.partition, src.offset), Carry())
         at, touched = ring.insert(where[0], where[1], poll, sample)
         aux = moved or ring.high is not high  # a late poll too may push out one that the group has gone back from
-        if newest and (np.count_nonzero(sample.start != ring.start) or np.count_nonzero(sample.leader != ring.leader)):
+        if newest and (sample.start.tobytes() != ring.start.tobytes() or sample.leader.tobytes() != ring.leader.tobytes()):
             ring.start, ring.leader, aux = sample.start.copy(), sample.leader, True
         if aux:
             store.aux_row(self._rows, g)
@@ -207,7 +208,7 @@ class LagWindows(LagMeasures):
                 self._board.tell_late(_symptom(kind, g.entity, then.t, f, then.src, {}))
         g.fold()
         g.head.seq += 1
-        written = [i for i in range(ring.n) if i >= at or moved or ring.polls[i].slot in touched]
+        written = [i for i in range(0 if moved or touched else at, ring.n) if i >= at or moved or ring.polls[i].slot in touched]
         store.poll_rows(self._rows, g, written)
         self._report(g, out)
 
@@ -261,6 +262,8 @@ class LagWindows(LagMeasures):
             if w is None:
                 self.unread.drop(e)
                 w = self._topics[e] = TopicWindow()
+            if w.has(t, interval, int(ring.ids[s.stop - 1]) + 1):
+                continue
             stable = ring.stable[at, s]
             gap = ring.gap[at, s]
             ends = stable + gap if ring.gaps else stable

@@ -59,6 +59,15 @@ def test_a_lag_that_has_just_been_read_is_still_that_of_its_leader() -> None:
     assert b.symptom("partition-lagging").detail["led"] == {"1": 1.0}
 
 
+def test_a_log_end_that_falls_back_is_no_production() -> None:
+    """By as much as came to the others within the window: an unclean election truncates the log, commits stay where they were."""
+    b = Bench()
+    for k in range(34):
+        ends = [1_000_000 + STEP * k - (12 * STEP * 15 if i == 0 and k >= 20 else 0) for i in range(12)]
+        b.feed(poll(60 * k, [800_000 + STEP * min(k, 15)] * 12, ends, interval_s=60))
+    assert set(b.symptom("commits-stopped").detail["led"]) <= {"0", "1", "2"}
+
+
 def placed(at_s: int, leader_of_1: int, state: str) -> Topology:
     """Broker 1 in that state, and who leads what it leads."""
     brokers = tuple(BrokerInfo(id=i, rack="ab"[i % 2], state=state if i == 1 else "alive") for i in range(3))

@@ -28,7 +28,7 @@ HELD_MS, HELD_POLLS = 25_000, 12
 """Bad for this long, or for this many polls where polls come faster: a process that starts, or one slow disk sync, is
 no trouble. At polls of 15 s and more ``Rule.polls`` alone decides."""
 
-USUAL_EXCESS = 4.0
+USUAL_EXCESS = 10.0
 """What is so many times beyond the field's threshold is usual nowhere."""
 
 Series = list[tuple[int, float]]

@@ -29,10 +29,12 @@ _NEED_OFFSETS = tuple(sorted(GROUP_KINDS - _MEMBERSHIP))
 NOTHING: dict[str, tuple[int, int]] = {}
 """What most polls show, held once; never added to."""
 _SPOILING = frozenset({
-    "lag-growing", "commits-slow", "commits-stopped", "group-empty", "catching-up", "offset-rewound", "partition-stuck",
+    "lag-growing", "commits-slow", "commits-stopped", "group-empty", "offset-rewound", "partition-stuck",
     "member-lagging", "partition-lagging", "reading-fast", "rebalancing", "member-churn", "reading-remote",
 })  # fmt: skip
 """While one of these is active, polls do not count as usual."""
+GETS_ON = 0.7
+"""Nor do those of a backlog that is being read: over ``FOLD`` polls it is left with this share at most."""
 
 
 class GroupHead(msgspec.Struct, array_like=True):
@@ -169,6 +171,8 @@ class Group:
             if p.state in UNSETTLED or not all(map(_SPOILING.isdisjoint, shown)):
                 continue
             c, u = p.carry, self.usual
+            if any("catching-up" in a for a in shown) and polls[i + FOLD - 1].carry.behind_s < GETS_ON * c.behind_s:
+                continue
             values = (c.behind_s, c.rate, c.read_rate, c.churn, c.remote)
             for value, base in zip(values, u.pack(), strict=True):
                 if value >= 0.0:

@@ -147,14 +147,18 @@ class View:
         """True where a lag (points, or points × partitions) rose by more than it goes up and down anyway.
 
         Who is always behind by minutes is so by more and by less; the sum of its steps is then no larger than each of them.
-        Where commits are seen in few polls only, what their period makes is left out otherwise.
+        Where commits are seen in few polls, points one commit period apart are compared.
         """
+        lags = lags[::-1][:: self.tooth][::-1]
         few = len(lags) - 2
-        if self.tooth > 1 or few < 2:
+        if few < 2:
             return np.ones(np.shape(lags)[1:], np.bool_)
         steps = np.diff(lags, axis=0)
         rose = np.maximum(lags[-1] - lags[-4], lags[-1] - lags[0])
-        return rose > NOISE * (1 + FEW / few**1.5) * np.std(steps, axis=0, ddof=1)
+        # By the median deviation, which some steps of a rise that has just begun do not widen; of few steps it may be too small.
+        middle = np.median(np.abs(steps - np.median(steps, axis=0)), axis=0)
+        spread = np.maximum(1.4826 * middle, 0.9 * np.std(steps, axis=0, ddof=1))
+        return rose > NOISE * (1 + FEW / few**1.5) * spread
 
     @property
     def silence_limit_ms(self) -> int:

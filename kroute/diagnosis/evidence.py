@@ -65,7 +65,7 @@ class Evidence:
         self._census: dict[tuple[str, str, str], tuple[int, int]] = {}
         self._showing: dict[tuple[Entity, str, str, object], dict[Entity, Symptom]] = {}
         self._well: dict[tuple[Entity, str, str], dict[Entity, None]] = {}
-        self._fresh: dict[tuple[Entity, str], frozenset[str]] = {}
+        self._judged: dict[Entity, dict[str, frozenset[str]]] = {}
         self._declared = _Declared(changes)
         by_entity: dict[Entity, dict[str, Symptom]] = {}
         for (e, kind), s in episode.items():
@@ -136,13 +136,23 @@ class Evidence:
             return False
         if kind in REPLICATED and self._estate.platform(entity.cluster) != "kafka":
             return False
-        key = (entity, REPORTER[kind])
-        judged = self._fresh.get(key)
+        judged = self._judged.get(entity)
         if judged is None:
-            report = self.board.last_report(entity, kind)
-            stale = report is None or self.now_ms - report.at_ms > stale_after_ms(report.interval_ms)
-            judged = self._fresh[key] = NOTHING if report is None or stale else report.judged
-        return kind in judged
+            judged = self._judged[entity] = self._lately(entity)
+        return kind in judged.get(REPORTER[kind], NOTHING)
+
+    def _lately(self, entity: Entity) -> dict[str, frozenset[str]]:
+        """Reporter → the kinds that it could judge lately on the entity."""
+        return {
+            reporter: report.judged
+            for reporter, report in self.board.reports(entity).items()
+            if self.now_ms - report.at_ms <= stale_after_ms(report.interval_ms)
+        }
+
+    def observes(self, entity: Entity, kind: str) -> bool:
+        """True when the symptom is active (over the episode) or observed healthy."""
+        shown = self.shown.get(entity)
+        return (shown is not None and kind in shown.symptoms) or self.healthy(entity, kind)
 
     def status(self, entity: Entity, kind: str) -> Status:
         """Active (over the episode), observed healthy, or not observed."""

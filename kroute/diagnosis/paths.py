@@ -6,6 +6,8 @@ link, or all sources of a cluster, told by their names.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kroute.contracts.common import Entity
 from kroute.signals.estate import RELATIONS, Estate
 
@@ -45,7 +47,7 @@ class Walker:
 
     def __init__(self, estate: Estate) -> None:
         self._estate = estate
-        self._steps: dict[tuple[Entity, str], list[Entity]] = {}
+        self._steps: dict[str, dict[Entity, list[Entity]]] = {}
         self._backs: dict[tuple[Entity, tuple[str, ...], str], list[Entity]] = {}
         self._walks: dict[tuple[Entity, tuple[str, ...], str | None], list[Entity]] = {}
 
@@ -69,17 +71,19 @@ class Walker:
         """Roots of ``kind`` from which the path leads to ``end``."""
         found = self._backs.get((end, steps, kind))
         if found is None:
-            ends: dict[Entity, None] = {end: None}
-            for s in reversed(steps[1:]):
-                ends = {o: None for e in ends for o in self._back(e, s)}
-            if not steps:
-                found = [end] if end.kind == kind else []
-            elif steps[0] == SOURCE:
-                found = sorted({o: None for e in ends for o in _sourced(e) if o.kind == kind})
-            else:
-                found = sorted({o: None for e in ends for o in self._last(e, _INVERSES[steps[0]], kind)})
-            self._backs[(end, steps, kind)] = found
+            found = self._backs[(end, steps, kind)] = sorted(self.back_all((end,), steps, kind))
         return found
+
+    def back_all(self, ends: Iterable[Entity], steps: tuple[str, ...], kind: str) -> dict[Entity, None]:
+        """Roots of ``kind`` from which the path leads to any of the ends, in no order."""
+        there = dict.fromkeys(ends)
+        for s in reversed(steps[1:]):
+            there = {o: None for e in there for o in self._back(e, s)}
+        if not steps:
+            return {e: None for e in there if e.kind == kind}
+        if steps[0] == SOURCE:
+            return {o: None for e in there for o in _sourced(e) if o.kind == kind}
+        return {o: None for e in there for o in self._last(e, _INVERSES[steps[0]], kind)}
 
     def _last(self, e: Entity, relation: str, kind: str | None) -> list[Entity]:
         if kind is None:
@@ -89,10 +93,12 @@ class Walker:
         return [o for o in self._step(e, relation) if o.kind == kind]
 
     def _step(self, e: Entity, relation: str) -> list[Entity]:
-        found = self._steps.get((e, relation))
+        by = self._steps.get(relation)
+        if by is None:
+            by = self._steps[relation] = {}
+        found = by.get(e)
         if found is None:
-            found = self._sources_of(e) if relation == SOURCE else self._estate.related(e, relation)
-            self._steps[(e, relation)] = found
+            found = by[e] = self._sources_of(e) if relation == SOURCE else self._estate.related(e, relation)
         return found
 
     def _sources_of(self, e: Entity) -> list[Entity]:

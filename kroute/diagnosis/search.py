@@ -83,7 +83,7 @@ class _View:
         for u, shown in told.items():
             now = over.get(u) or read(u)
             if now[0] == 1.0 or not unknown:
-                over[u] = shown if shown < now else now
+                over[u] = min(now, shown)
 
 
 class Search:

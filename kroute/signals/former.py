@@ -55,11 +55,13 @@ class Former:
 
     def held(self, b: Entity, relation: str) -> list[Entity]:
         """Who had this relation to the broker when it went; nobody when it is back for long."""
-        return [e for (r, e), lost in self._lost.get(b, {}).items() if r == relation and self.counts(b, lost)]
+        lost = self._lost.get(b)
+        return [e for (r, e), at in lost.items() if r == relation and self.counts(b, at)] if lost else []
 
     def holders(self, e: Entity, relation: str) -> list[Entity]:
         """Brokers that went, and to which ``e`` had this relation then."""
-        return [b for b in self._of.get((e, relation), ()) if self.counts(b, self._lost[b][relation, e])]
+        of = self._of.get((e, relation)) if self._of else None
+        return [b for b in of if self.counts(b, self._lost[b][relation, e])] if of else []
 
     def forget(self, e: Entity) -> None:
         """The entity is gone for good."""

@@ -86,12 +86,14 @@ class Candidate:
     def key(self) -> Key:
         return (self.compiled.cause.id, self.root)
 
-    def strongest_against(self) -> tuple[float, str] | None:
-        """The term that speaks most against it: nats and sentence."""
-        if not self.against:
-            return None
-        least = min(nats for nats, _ in self.against)
-        return least, min("".join(map(str, parts)) for nats, parts in self.against if nats == least)
+    def most_against(self) -> float:
+        """Nats of the term that speaks most against it, 0 where none does."""
+        return min((nats for nats, _ in self.against), default=0.0)
+
+    def strongest_against(self) -> str:
+        """The sentence of the term that speaks most against it; empty where none does."""
+        least = self.most_against()
+        return min(("".join(map(str, parts)) for nats, parts in self.against if nats == least), default="")
 
 
 def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Candidate | None:
@@ -186,7 +188,7 @@ def active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits
         there = shown.get(e)
         if there is not None:
             s = there.symptoms.get(kind)
-            if s is not None and term.matches(s) and _about(root, s) and led_part(s, root, term.steps):
+            if s is not None and (not term.detail or term.matches(s)) and _about(root, s) and led_part(s, root, term.steps):
                 found.append((e, s))
     return found
 
@@ -317,6 +319,18 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
     said = (term.because,) if term.because else (s.kind, " on ", e, " and others: " if count > 1 else ": ", s.why)
     out.against.append((nats, said))
     return nats
+
+
+def undeclared(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> bool:
+    """True where no change that the cause requires was ever declared: it cannot be considered, whatever is seen."""
+    return any(
+        change.required
+        and not (
+            evidence.any_declared(change.kinds)
+            and any(evidence.declared(e, change.kinds) for path in change.paths for e in walker.walk(root, path))
+        )
+        for change in c.changes
+    )
 
 
 def _changes(out: Candidate, evidence: Evidence, walker: Walker, onset: int) -> list[float]:

@@ -7,7 +7,7 @@ are numbered in the order of (entity, family), so a smaller number sorts first.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -149,10 +149,11 @@ class Evidence:
             if self.now_ms - report.at_ms <= stale_after_ms(report.interval_ms)
         }
 
-    def observes(self, entity: Entity, kind: str) -> bool:
-        """True when the symptom is active (over the episode) or observed healthy."""
+    def observes(self, entity: Entity, terms: Iterable[Term]) -> bool:
+        """True when the symptom of any of these terms is active on the entity (over the episode) or observed healthy there."""
         shown = self.shown.get(entity)
-        return (shown is not None and kind in shown.symptoms) or self.healthy(entity, kind)
+        active: Mapping[str, Symptom] = shown.symptoms if shown is not None else {}
+        return any(t.kind in active for t in terms) or any(self.healthy(entity, t.kind) for t in terms)
 
     def status(self, entity: Entity, kind: str) -> Status:
         """Active (over the episode), observed healthy, or not observed."""
@@ -196,8 +197,8 @@ class Evidence:
             found = self._census[key] = (active, healthy)
         return found
 
-    def declared(self, entity: Entity, kinds: tuple[str, ...], from_ms: int, to_ms: int) -> bool:
-        """True when a change of one of these kinds on the entity overlaps ``from_ms``–``to_ms``."""
+    def declared(self, entity: Entity, kinds: tuple[str, ...], from_ms: int = 0, to_ms: int = 2**63) -> bool:
+        """True when a change of one of these kinds on the entity overlaps ``from_ms``–``to_ms``; by default, at any time."""
         return self._declared.touches(entity, kinds, from_ms, to_ms)
 
     def any_declared(self, kinds: tuple[str, ...]) -> bool:

@@ -188,20 +188,20 @@ def _ruled_out(search: Search, suspects: Suspects, key: int) -> tuple[Rejected, 
     for u in c.cover:
         for k in search.by_unit[u]:
             overlap[k] = overlap.get(k, 0) + 1
-    said: dict[Key, str] = {}
+    weighed: dict[Key, Candidate] = {}
     ranks: list[tuple[int, bool, Key]] = []
     for k, n in overlap.items():
         rival = search.candidates[k]
-        against = rival.strongest_against()
-        if not search.chosen[k] and against is not None and against[0] <= CLEARLY_AGAINST and rival.compiled.cause.id != UNKNOWN:
-            said[rival.key] = against[1]
+        if not search.chosen[k] and rival.most_against() <= CLEARLY_AGAINST and rival.compiled.cause.id != UNKNOWN:
+            weighed[rival.key] = rival
             ranks.append((-n, False, rival.key))
     ranks.extend((-n, True, k) for k, n in suspects.rejected(c.cover).items())
     seen: dict[str, Rejected] = {}
     for _, _, (cause, root) in sorted(ranks):
         if cause in seen:
             continue
-        because = said.get((cause, root)) or suspects.why_not((cause, root))
+        rejected = weighed.get((cause, root))
+        because = suspects.why_not((cause, root)) if rejected is None else rejected.strongest_against()
         if because is not None:
             seen[cause] = Rejected(cause=cause, root=root, because=because)
             if len(seen) == MAX_RULED_OUT:

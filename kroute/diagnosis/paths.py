@@ -77,13 +77,27 @@ class Walker:
     def back_all(self, ends: Iterable[Entity], steps: tuple[str, ...], kind: str) -> dict[Entity, None]:
         """Roots of ``kind`` from which the path leads to any of the ends, in no order."""
         there = dict.fromkeys(ends)
-        for s in reversed(steps[1:]):
-            there = {o: None for e in there for o in self._back(e, s)}
-        if not steps:
-            return {e: None for e in there if e.kind == kind}
-        if steps[0] == SOURCE:
-            return {o: None for e in there for o in _sourced(e) if o.kind == kind}
-        return {o: None for e in there for o in self._last(e, _INVERSES[steps[0]], kind)}
+        for s in reversed(steps):
+            if s == SOURCE:
+                there = {o: None for e in there for o in _sourced(e)}
+            elif s == "cluster":
+                there = {o: None for e in there for o in self._last(e, "members", kind if s is steps[0] else None)}
+            else:
+                there = self._all_steps(there, _INVERSES[s])
+        return {o: None for o in there if o.kind == kind}
+
+    def _all_steps(self, starts: Iterable[Entity], relation: str) -> dict[Entity, None]:
+        """All that is one step from any of the entities."""
+        by = self._steps.setdefault(relation, {})
+        related = self._estate.related
+        out: dict[Entity, None] = {}
+        for e in starts:
+            found = by.get(e)
+            if found is None:
+                found = by[e] = related(e, relation)
+            for o in found:
+                out[o] = None
+        return out
 
     def _last(self, e: Entity, relation: str, kind: str | None) -> list[Entity]:
         if kind is None:
@@ -113,11 +127,6 @@ class Walker:
         for o in self._estate.of_kind("connector", e.cluster):
             names["connector-status/" + o.name.partition("/")[0]] = None
         return [Entity("source", e.cluster, n) for n in sorted(names)]
-
-    def _back(self, e: Entity, relation: str) -> list[Entity]:
-        if relation == SOURCE:
-            return _sourced(e)
-        return self._step(e, _INVERSES[relation])
 
 
 def _sourced(source: Entity) -> list[Entity]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from kroute.contracts.common import Entity
-from kroute.diagnosis.candidate import Candidate, Key, active, weigh
+from kroute.diagnosis.candidate import Candidate, Key, active, undeclared, weigh
 from kroute.diagnosis.evidence import Evidence, Shown
 from kroute.diagnosis.load import Catalogue, Compiled, Leads, Term
 from kroute.diagnosis.paths import Walker
@@ -64,18 +64,33 @@ class Suspects:
         self._walker = walker
         self._out: dict[Key, str] = {}
         """Causes that are out of the question, and the observation that says so."""
+        self._undeclared: dict[Key, None] = {}
+        """Causes that no change which they require was declared for: weighed only where somebody asks why not."""
         self._ways: dict[Shape, tuple[_Way, ...]] = {}
         """By shape, where what may be asked about leads."""
         self.weighed: dict[Key, Candidate] = {}
         for c, roots in self._sought((evidence.shown, catalogue.seeds)):
             for root in roots:
-                candidate = weigh(c, root, evidence, walker)
-                if candidate is None or not candidate.cover:
-                    continue
-                if candidate.invalid is None:
-                    self.weighed[candidate.key] = candidate
+                if c.changes and undeclared(c, root, evidence, walker):
+                    self._undeclared[c.cause.id, root] = None
                 else:
-                    self._out[candidate.key] = candidate.invalid
+                    self._weigh(c, root)
+
+    def _weigh(self, c: Compiled, root: Entity) -> None:
+        candidate = weigh(c, root, self._evidence, self._walker)
+        if candidate is None or not candidate.cover:
+            return
+        if candidate.invalid is None:
+            self.weighed[candidate.key] = candidate
+        else:
+            self._out[candidate.key] = candidate.invalid
+
+    def _known_out(self, key: Key) -> str | None:
+        """The observation that rules the cause out, where it is known from weighing it, or was looked for before."""
+        if key in self._undeclared:
+            del self._undeclared[key]
+            self._weigh(self._catalogue.by_id[key[0]], key[1])
+        return self._out.get(key)
 
     def _sought(self, *asked: tuple[Mapping[Entity, Shown], Index]) -> Iterable[tuple[Compiled, list[Entity]]]:
         """Every cause that a symptom leads to and the roots at which it exists on its platform, both in order.
@@ -97,16 +112,24 @@ class Suspects:
             yield self._catalogue.by_id[cause], sorted(found[cause])
 
     def _roots(self, entities: list[Entity], way: _Way) -> dict[str, dict[Entity, None]]:
-        """By platform, the roots to which these entities of one kind are led; by a path nobody is led to itself."""
-        ends: Iterable[Entity] = entities
-        if way.steps and entities[0].kind != way.root:
+        """By platform, the roots to which these entities of one kind are led."""
+        ends: Iterable[Entity]
+        if not way.steps:
+            ends = entities
+        elif entities[0].kind == way.root:
+            ends = (r for e in entities for r in self._back(e, way))
+        else:
             ends = self._walker.back_all(entities, way.steps, way.root)
-        elif way.steps:
-            ends = (r for e in entities for r in self._walker.back(e, way.steps, way.root) if r != e)
         out: dict[str, dict[Entity, None]] = {}
         for root in ends:
             out.setdefault(self._estate.platform(root.cluster), {})[root] = None
         return out
+
+    def _back(self, e: Entity, way: _Way) -> list[Entity]:
+        """Roots to which one entity is led; by a path nobody is led to itself."""
+        if not way.steps:
+            return [e]
+        return [r for r in self._walker.back(e, way.steps, way.root) if r != e]
 
     # -- what cannot be told ---------------------------------------------------------------------------------
 
@@ -128,17 +151,19 @@ class Suspects:
             missing = tuple(sorted({n for t in c.required for n in BY_KIND[t.kind].needs} | set(c.cause.needs)))
             terms = [t for t in c.expects if t.kind in kinds and not (c.at_root and len(t.steps) > 1)]
             for root in roots if missing and terms else ():
-                key = (c.cause.id, root)
-                if key not in self.weighed and key not in self._out and not self._observed(c, root):
-                    cover = self._covered(terms, root, named)
-                    if cover:
-                        out.append((missing, cover))
+                if self._observed(c, root) or (c.cause.id, root) in self.weighed:
+                    continue
+                cover = self._covered(terms, root, named)
+                if cover and self._known_out((c.cause.id, root)) is None:
+                    out.append((missing, cover))
         return out
 
     def _observed(self, c: Compiled, root: Entity) -> bool:
         """True when any of the required symptoms was judged at all."""
-        observes, walk = self._evidence.observes, self._walker.walk
-        return any(observes(e, t.kind) for t in c.required for e in (walk(root, t.steps, t.on) if t.steps else (root,)))
+        observes = self._evidence.observes
+        if c.at_root:
+            return observes(root, c.required)
+        return any(observes(e, (t,)) for t in c.required for e in self._walker.walk(root, t.steps, t.on))
 
     def _covered(self, terms: Iterable[Term], root: Entity, named: Mapping[int, None]) -> list[int]:
         """Units outside ``named`` that these terms of a cause at the root would cover, in order."""
@@ -160,8 +185,9 @@ class Suspects:
             mine: dict[Key, None] = {}
             for way in self._ways_of((unit.entity.kind, unit.kinds)):
                 causes = [c for c, terms in way.causes if not terms or any(t.matches(symptoms[t.kind]) for t in terms)]
-                for platform, roots in self._roots([unit.entity], way).items():
-                    mine.update(((c.cause.id, root), None) for c in causes if platform in c.cause.platforms for root in roots)
+                for root in self._back(unit.entity, way) if causes else ():
+                    platform = self._estate.platform(root.cluster)
+                    mine.update(((c.cause.id, root), None) for c in causes if platform in c.cause.platforms)
             for key in mine:
                 if key not in self.weighed:
                     count[key] = count.get(key, 0) + 1
@@ -175,7 +201,7 @@ class Suspects:
 
     def why_not(self, key: Key) -> str | None:
         """D7: the observation that rules the cause out at this root; None where it cannot be told."""
-        found = self._out.get(key)
+        found = self._known_out(key)
         if found is None:
             found = self._out[key] = self._look(self._catalogue.by_id[key[0]], key[1])
         return found or None

@@ -188,7 +188,7 @@ def active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits
         there = shown.get(e)
         if there is not None:
             s = there.symptoms.get(kind)
-            if s is not None and (not term.detail or term.matches(s)) and _about(root, s) and led_part(s, root, term.steps):
+            if s is not None and term.matches(s) and _about(root, s) and led_part(s, root, term.steps):
                 found.append((e, s))
     return found
 

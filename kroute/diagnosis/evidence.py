@@ -136,24 +136,31 @@ class Evidence:
             return False
         if kind in REPLICATED and self._estate.platform(entity.cluster) != "kafka":
             return False
-        judged = self._judged.get(entity)
-        if judged is None:
-            judged = self._judged[entity] = self._lately(entity)
-        return kind in judged.get(REPORTER[kind], NOTHING)
+        return kind in (self._judged.get(entity) or self._lately(entity)).get(REPORTER[kind], NOTHING)
 
     def _lately(self, entity: Entity) -> dict[str, frozenset[str]]:
         """Reporter → the kinds that it could judge lately on the entity."""
-        return {
+        found = self._judged[entity] = {
             reporter: report.judged
             for reporter, report in self.board.reports(entity).items()
             if self.now_ms - report.at_ms <= stale_after_ms(report.interval_ms)
         }
+        return found
 
-    def observes(self, entity: Entity, terms: Iterable[Term]) -> bool:
-        """True when the symptom of any of these terms is active on the entity (over the episode) or observed healthy there."""
-        shown = self.shown.get(entity)
-        active: Mapping[str, Symptom] = shown.symptoms if shown is not None else {}
-        return any(t.kind in active for t in terms) or any(self.healthy(entity, t.kind) for t in terms)
+    def unseen(self, entities: Iterable[Entity], terms: Iterable[Term]) -> list[Entity]:
+        """Of these entities those on which no symptom of the terms is active (over the episode) or observed healthy."""
+        asked = [(t.kind, REPORTER[t.kind]) for t in terms]
+        out = []
+        for e in entities:
+            shown = self.shown.get(e)
+            active: Mapping[str, Symptom] = shown.symptoms if shown is not None else {}
+            judged = self._judged.get(e) or self._lately(e)
+            for kind, reporter in asked:
+                if kind in active or (kind in judged.get(reporter, NOTHING) and self.healthy(e, kind)):
+                    break
+            else:
+                out.append(e)
+        return out
 
     def status(self, entity: Entity, kind: str) -> Status:
         """Active (over the episode), observed healthy, or not observed."""
@@ -163,12 +170,14 @@ class Evidence:
 
     def showing(self, start: Entity, term: Term, walker: Walker) -> dict[Entity, Symptom]:
         """Who shows the term's symptom one step from ``start``, by the last relation of its path, in order."""
-        relation = term.steps[-1]
-        key = (start, relation, term.kind, term.detail)
+        ends = walker.walk(start, term.steps[-1:], term.on)
+        if not ends:
+            return {}
+        key = (start, term.steps[-1], term.kind, term.detail)
         found = self._showing.get(key)
         if found is None:
             found = self._showing[key] = {}
-            for e in walker.walk(start, (relation,), term.on):
+            for e in ends:
                 s = self.symptom(e, term.kind)
                 if s is not None and term.matches(s):
                     found[e] = s

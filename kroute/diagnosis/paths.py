@@ -42,6 +42,10 @@ def parse(path: str) -> tuple[str, ...]:
     return tuple(steps)
 
 
+FEW = 4
+"""So many neighbours are sooner looked through than looked up."""
+
+
 class Walker:
     """Walks paths over one estate and remembers what it found; made anew for each diagnosis."""
 
@@ -55,6 +59,10 @@ class Walker:
         """Entities (of ``kind``, where given) at the end of the path, sorted; a path that leads back leaves out its start."""
         if not steps:
             return [start] if kind is None or kind == start.kind else []
+        if len(steps) == 1 and steps[0] != "members":
+            near = self._step(start, steps[0])
+            if len(near) <= FEW:
+                return [e for e in near if (kind is None or e.kind == kind) and e != start]
         found = self._walks.get((start, steps, kind))
         if found is None:
             middles = {start: None}

@@ -70,7 +70,7 @@ class Suspects:
         """By shape, where what may be asked about leads."""
         self.weighed: dict[Key, Candidate] = {}
         for c, roots in self._sought((evidence.shown, catalogue.seeds)):
-            for root in roots:
+            for root in sorted(roots):
                 if c.changes and undeclared(c, root, evidence, walker):
                     self._undeclared[c.cause.id, root] = None
                 else:
@@ -92,8 +92,8 @@ class Suspects:
             self._weigh(self._catalogue.by_id[key[0]], key[1])
         return self._out.get(key)
 
-    def _sought(self, *asked: tuple[Mapping[Entity, Shown], Index]) -> Iterable[tuple[Compiled, list[Entity]]]:
-        """Every cause that a symptom leads to and the roots at which it exists on its platform, both in order.
+    def _sought(self, *asked: tuple[Mapping[Entity, Shown], Index]) -> Iterable[tuple[Compiled, dict[Entity, None]]]:
+        """Every cause that a symptom leads to, by id, and the roots at which it exists on its platform, in no order.
 
         Entities of one shape are led the same ways: these are found once for all, and walked for all together.
         """
@@ -109,7 +109,7 @@ class Suspects:
                             if platform in c.cause.platforms:  # D9
                                 found.setdefault(c.cause.id, {}).update(roots)
         for cause in sorted(found):
-            yield self._catalogue.by_id[cause], sorted(found[cause])
+            yield self._catalogue.by_id[cause], found[cause]
 
     def _roots(self, entities: list[Entity], way: _Way) -> dict[str, dict[Entity, None]]:
         """By platform, the roots to which these entities of one kind are led."""
@@ -150,20 +150,21 @@ class Suspects:
         for c, roots in self._sought((left, self._catalogue.suspects), (self._evidence.shown, self._catalogue.wide)):
             missing = tuple(sorted({n for t in c.required for n in BY_KIND[t.kind].needs} | set(c.cause.needs)))
             terms = [t for t in c.expects if t.kind in kinds and not (c.at_root and len(t.steps) > 1)]
-            for root in roots if missing and terms else ():
-                if self._observed(c, root) or (c.cause.id, root) in self.weighed:
+            for root in sorted(self._unseen(c, roots)) if missing and terms else ():
+                if (c.cause.id, root) in self.weighed:
                     continue
                 cover = self._covered(terms, root, named)
                 if cover and self._known_out((c.cause.id, root)) is None:
                     out.append((missing, cover))
         return out
 
-    def _observed(self, c: Compiled, root: Entity) -> bool:
-        """True when any of the required symptoms was judged at all."""
-        observes = self._evidence.observes
+    def _unseen(self, c: Compiled, roots: Iterable[Entity]) -> list[Entity]:
+        """Those of the roots at which none of the required symptoms was judged at all."""
+        unseen, walk = self._evidence.unseen, self._walker.walk
         if c.at_root:
-            return observes(root, c.required)
-        return any(observes(e, (t,)) for t in c.required for e in self._walker.walk(root, t.steps, t.on))
+            return unseen(roots, c.required)
+        ends = ((root, [(t, walk(root, t.steps, t.on)) for t in c.required]) for root in roots)
+        return [root for root, of in ends if all(len(unseen(there, (t,))) == len(there) for t, there in of)]
 
     def _covered(self, terms: Iterable[Term], root: Entity, named: Mapping[int, None]) -> list[int]:
         """Units outside ``named`` that these terms of a cause at the root would cover, in order."""

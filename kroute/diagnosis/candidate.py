@@ -130,7 +130,7 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
             if hits:
                 _cover(out, term, hits, term.p, evidence)
             if evidence.now_ms >= onset + term.within_ms:
-                for e in walker.walk(root, term.steps, term.on):
+                for e in walker.walk(root, term.steps, term.on) if term.steps else (root,):
                     if evidence.healthy(e, term.kind):
                         key = (e, term.family)
                         old = healthy.get(key)
@@ -289,7 +289,7 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
     count = 0
     root = out.root
     # Many roots look at the same neighbours: they are counted once for all, and the root itself taken out.
-    middles = walker.walk(root, term.steps[:-1]) if term.steps else ()
+    middles: Sequence[Entity] = (root,) if len(term.steps) == 1 else walker.walk(root, term.steps[:-1]) if term.steps else ()
     if not term.steps:
         s = evidence.symptom(root, term.kind)
         if s is not None and term.matches(s):

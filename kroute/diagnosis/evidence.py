@@ -110,7 +110,7 @@ class Evidence:
 
     def poll_ms(self, entity: Entity, kind: str) -> int:
         """Between two polls that judge the symptom; 0 where it is not known."""
-        report = self.board.last_report(entity, kind)
+        report = self.board.reports(entity).get(REPORTER[kind])
         return 0 if report is None else report.interval_ms
 
     def leader(self, topic: Entity, partition: int) -> str | None:

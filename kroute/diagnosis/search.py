@@ -295,8 +295,8 @@ class Search:
         changed = (*added, *(() if out is None else (out,)))
         for u in {u: None for k in changed for u in self.candidates[k].cover}:
             self.base[u] = self._hidden(u)
-            bare = self._bare[u]
-            self._next[u] = sorted([bare, bare, *(self.told[k][u] for k in self._at[u])])[1]
+            bare, there = self._bare[u], self._at[u]
+            self._next[u] = bare if len(there) < 2 else sorted([bare, *(self.told[k][u] for k in there)])[1]
             for k in self.by_unit[u]:
                 self._moved[k] = self._stamp
                 self._gains.pop(k, None)

@@ -294,11 +294,10 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
         s = evidence.symptom(root, term.kind)
         if s is not None and term.matches(s):
             first, count = (root, s), 1
-    led = parts_led(root, evidence) if term.steps == LEADERS and root.kind == "group" else None
-    for middle in middles:
-        there = evidence.showing(middle, term, walker)
-        if led is not None:
-            there = {e: s for e, s in there.items() if led.get(e.name)}
+    shows = [showing for middle in middles if (showing := evidence.showing(middle, term, walker))]
+    led = parts_led(root, evidence) if shows and term.steps == LEADERS and root.kind == "group" else None
+    for showing in shows:
+        there = showing if led is None else {e: s for e, s in showing.items() if led.get(e.name)}
         if there:
             count += len(there) - (root in there)
             mine = next(((e, s) for e, s in there.items() if e != root), None)

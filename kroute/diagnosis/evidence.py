@@ -156,7 +156,9 @@ class Evidence:
             active: Mapping[str, Symptom] = shown.symptoms if shown is not None else {}
             judged = self._judged.get(e) or self._lately(e)
             for kind, reporter in asked:
-                if kind in active or (kind in judged.get(reporter, NOTHING) and self.healthy(e, kind)):
+                if kind in active or (
+                    kind in judged.get(reporter, NOTHING) and (kind not in REPLICATED or self.healthy(e, kind))
+                ):
                     break
             else:
                 out.append(e)

@@ -192,7 +192,7 @@ def _ruled_out(search: Search, suspects: Suspects, key: int) -> tuple[Rejected, 
     ranks: list[tuple[int, bool, Key]] = []
     for k, n in overlap.items():
         rival = search.candidates[k]
-        if not search.chosen[k] and rival.most_against() <= CLEARLY_AGAINST and rival.compiled.cause.id != UNKNOWN:
+        if not search.chosen[k] and rival.compiled.cause.id != UNKNOWN and rival.most_against() <= CLEARLY_AGAINST:
             weighed[rival.key] = rival
             ranks.append((-n, False, rival.key))
     ranks.extend((-n, True, k) for k, n in suspects.rejected(c.cover).items())

@@ -86,12 +86,14 @@ class Candidate:
     def key(self) -> Key:
         return (self.compiled.cause.id, self.root)
 
-    def strongest_against(self) -> tuple[float, str] | None:
-        """The term that speaks most against it: nats and sentence."""
-        if not self.against:
-            return None
-        least = min(nats for nats, _ in self.against)
-        return least, min("".join(map(str, parts)) for nats, parts in self.against if nats == least)
+    def most_against(self) -> float:
+        """Nats of the term that speaks most against it, 0 where none does."""
+        return min((nats for nats, _ in self.against), default=0.0)
+
+    def strongest_against(self) -> str:
+        """The sentence of the term that speaks most against it; empty where none does."""
+        least = self.most_against()
+        return min(("".join(map(str, parts)) for nats, parts in self.against if nats == least), default="")
 
 
 def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Candidate | None:
@@ -128,7 +130,7 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
             if hits:
                 _cover(out, term, hits, term.p, evidence)
             if evidence.now_ms >= onset + term.within_ms:
-                for e in walker.walk(root, term.steps, term.on):
+                for e in walker.walk(root, term.steps, term.on) if term.steps else (root,):
                     if evidence.healthy(e, term.kind):
                         key = (e, term.family)
                         old = healthy.get(key)
@@ -287,16 +289,15 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
     count = 0
     root = out.root
     # Many roots look at the same neighbours: they are counted once for all, and the root itself taken out.
-    middles = walker.walk(root, term.steps[:-1]) if term.steps else ()
+    middles: Sequence[Entity] = (root,) if len(term.steps) == 1 else walker.walk(root, term.steps[:-1]) if term.steps else ()
     if not term.steps:
         s = evidence.symptom(root, term.kind)
         if s is not None and term.matches(s):
             first, count = (root, s), 1
-    led = parts_led(root, evidence) if term.steps == LEADERS and root.kind == "group" else None
-    for middle in middles:
-        there = evidence.showing(middle, term, walker)
-        if led is not None:
-            there = {e: s for e, s in there.items() if led.get(e.name)}
+    shows = [showing for middle in middles if (showing := evidence.showing(middle, term, walker))]
+    led = parts_led(root, evidence) if shows and term.steps == LEADERS and root.kind == "group" else None
+    for showing in shows:
+        there = showing if led is None else {e: s for e, s in showing.items() if led.get(e.name)}
         if there:
             count += len(there) - (root in there)
             mine = next(((e, s) for e, s in there.items() if e != root), None)
@@ -317,6 +318,18 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
     said = (term.because,) if term.because else (s.kind, " on ", e, " and others: " if count > 1 else ": ", s.why)
     out.against.append((nats, said))
     return nats
+
+
+def undeclared(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> bool:
+    """True where no change that the cause requires was ever declared: it cannot be considered, whatever is seen."""
+    return any(
+        change.required
+        and not (
+            evidence.any_declared(change.kinds)
+            and any(evidence.declared(e, change.kinds) for path in change.paths for e in walker.walk(root, path))
+        )
+        for change in c.changes
+    )
 
 
 def _changes(out: Candidate, evidence: Evidence, walker: Walker, onset: int) -> list[float]:

@@ -7,7 +7,7 @@ are numbered in the order of (entity, family), so a smaller number sorts first.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -67,7 +67,7 @@ class Evidence:
         self._census: dict[tuple[str, str, str], tuple[int, int]] = {}
         self._showing: dict[tuple[Entity, str, str, object], dict[Entity, Symptom]] = {}
         self._well: dict[tuple[Entity, str, str], dict[Entity, None]] = {}
-        self._fresh: dict[tuple[Entity, str], frozenset[str]] = {}
+        self._judged: dict[Entity, dict[str, frozenset[str]]] = {}
         self._declared = _Declared(changes)
         by_entity: dict[Entity, dict[str, Symptom]] = {}
         for (e, kind), s in episode.items():
@@ -114,7 +114,7 @@ class Evidence:
 
     def poll_ms(self, entity: Entity, kind: str) -> int:
         """Between two polls that judge the symptom; 0 where it is not known."""
-        report = self.board.last_report(entity, kind)
+        report = self.board.reports(entity).get(REPORTER[kind])
         return 0 if report is None else report.interval_ms
 
     def leader(self, topic: Entity, partition: int) -> str | None:
@@ -140,13 +140,33 @@ class Evidence:
             return False
         if kind in REPLICATED and self._estate.platform(entity.cluster) != "kafka":
             return False
-        key = (entity, REPORTER[kind])
-        judged = self._fresh.get(key)
-        if judged is None:
-            report = self.board.last_report(entity, kind)
-            stale = report is None or self.now_ms - report.at_ms > stale_after_ms(report.interval_ms)
-            judged = self._fresh[key] = NOTHING if report is None or stale else report.judged
-        return kind in judged
+        return kind in (self._judged.get(entity) or self._lately(entity)).get(REPORTER[kind], NOTHING)
+
+    def _lately(self, entity: Entity) -> dict[str, frozenset[str]]:
+        """Reporter → the kinds that it could judge lately on the entity."""
+        found = self._judged[entity] = {
+            reporter: report.judged
+            for reporter, report in self.board.reports(entity).items()
+            if self.now_ms - report.at_ms <= stale_after_ms(report.interval_ms)
+        }
+        return found
+
+    def unseen(self, entities: Iterable[Entity], terms: Iterable[Term]) -> list[Entity]:
+        """Of these entities those on which no symptom of the terms is active (over the episode) or observed healthy."""
+        asked = [(t.kind, REPORTER[t.kind]) for t in terms]
+        out = []
+        for e in entities:
+            shown = self.shown.get(e)
+            active: Mapping[str, Symptom] = shown.symptoms if shown is not None else {}
+            judged = self._judged.get(e) or self._lately(e)
+            for kind, reporter in asked:
+                if kind in active or (
+                    kind in judged.get(reporter, NOTHING) and (kind not in REPLICATED or self.healthy(e, kind))
+                ):
+                    break
+            else:
+                out.append(e)
+        return out
 
     def status(self, entity: Entity, kind: str) -> Status:
         """Active (over the episode), observed healthy, or not observed."""
@@ -156,12 +176,14 @@ class Evidence:
 
     def showing(self, start: Entity, term: Term, walker: Walker) -> dict[Entity, Symptom]:
         """Who shows the term's symptom one step from ``start``, by the last relation of its path, in order."""
-        relation = term.steps[-1]
-        key = (start, relation, term.kind, term.detail)
+        ends = walker.walk(start, term.steps[-1:], term.on)
+        if not ends:
+            return {}
+        key = (start, term.steps[-1], term.kind, term.detail)
         found = self._showing.get(key)
         if found is None:
             found = self._showing[key] = {}
-            for e in walker.walk(start, (relation,), term.on):
+            for e in ends:
                 s = self.symptom(e, term.kind)
                 if s is not None and term.matches(s):
                     found[e] = s
@@ -190,8 +212,8 @@ class Evidence:
             found = self._census[key] = (active, healthy)
         return found
 
-    def declared(self, entity: Entity, kinds: tuple[str, ...], from_ms: int, to_ms: int) -> bool:
-        """True when a change of one of these kinds on the entity overlaps ``from_ms``–``to_ms``."""
+    def declared(self, entity: Entity, kinds: tuple[str, ...], from_ms: int = 0, to_ms: int = 2**63) -> bool:
+        """True when a change of one of these kinds on the entity overlaps ``from_ms``–``to_ms``; by default, at any time."""
         return self._declared.touches(entity, kinds, from_ms, to_ms)
 
     def any_declared(self, kinds: tuple[str, ...]) -> bool:

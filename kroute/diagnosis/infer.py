@@ -6,8 +6,10 @@ it finds is told with confidence, rivals and what was ruled out (``suspects``).
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from math import fsum
 
 from kroute.contracts.common import Entity
@@ -15,6 +17,7 @@ from kroute.diagnosis.candidate import Candidate, Key
 from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.load import Catalogue
 from kroute.diagnosis.model import UNKNOWN, Hypothesis, Rejected, Rival
+from kroute.diagnosis.parts import Parts
 from kroute.diagnosis.paths import Walker
 from kroute.diagnosis.search import TIE, Search
 from kroute.diagnosis.strain import earns, strain
@@ -35,6 +38,24 @@ def diagnose(catalogue: Catalogue, estate: Estate, evidence: Evidence) -> list[H
     """The best set of hypotheses, sorted by cause and root. Pure; cost grows with the active symptoms."""
     if not evidence.units:
         return []
+    with _uncollected():
+        return _diagnose(catalogue, estate, evidence)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """The collector of cycles waits: a diagnosis makes millions of objects and no cycle, so all that it could do is look
+    through them again and again; what is no more used is freed without it."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _diagnose(catalogue: Catalogue, estate: Estate, evidence: Evidence) -> list[Hypothesis]:
     walker = Walker(estate)
     suspects = Suspects(catalogue, estate, evidence, walker)
     candidates = list(suspects.weighed.values())
@@ -95,28 +116,18 @@ def _components(candidates: list[Candidate], untold: list[tuple[tuple[str, ...],
     A cause that cannot be told for want of signals joins only what no named cause explains: it says which symptoms may
     belong together.
     """
-    parent = list(range(n))
-
-    def find(u: int) -> int:
-        while parent[u] != u:
-            parent[u] = parent[parent[u]]
-            u = parent[u]
-        return u
-
+    parts = Parts(n)
     for cover in (*(c.cover for c in candidates), *(units for _, units in untold)):
-        heads = [find(u) for u in cover]
-        least = min(heads)
-        for h in heads:
-            parent[find(h)] = least
+        parts.join(cover)
     units: dict[int, list[int]] = {}
     for u in range(n):
-        units.setdefault(find(u), []).append(u)
+        units.setdefault(parts.head(u), []).append(u)
     mine: dict[int, list[Candidate]] = {}
     for c in candidates:
-        mine.setdefault(find(next(iter(c.cover))), []).append(c)
+        mine.setdefault(parts.head(next(iter(c.cover))), []).append(c)
     missing: dict[int, dict[str, None]] = {}
     for words, of in untold:
-        missing.setdefault(find(of[0]), {}).update(dict.fromkeys(words))
+        missing.setdefault(parts.head(of[0]), {}).update(dict.fromkeys(words))
     for head, of_part in units.items():
         yield of_part, mine.get(head, []), tuple(sorted(missing.get(head, ())))
 
@@ -177,20 +188,20 @@ def _ruled_out(search: Search, suspects: Suspects, key: int) -> tuple[Rejected, 
     for u in c.cover:
         for k in search.by_unit[u]:
             overlap[k] = overlap.get(k, 0) + 1
-    said: dict[Key, str] = {}
+    weighed: dict[Key, Candidate] = {}
     ranks: list[tuple[int, bool, Key]] = []
     for k, n in overlap.items():
         rival = search.candidates[k]
-        against = rival.strongest_against()
-        if not search.chosen[k] and against is not None and against[0] <= CLEARLY_AGAINST and rival.compiled.cause.id != UNKNOWN:
-            said[rival.key] = against[1]
+        if not search.chosen[k] and rival.compiled.cause.id != UNKNOWN and rival.most_against() <= CLEARLY_AGAINST:
+            weighed[rival.key] = rival
             ranks.append((-n, False, rival.key))
     ranks.extend((-n, True, k) for k, n in suspects.rejected(c.cover).items())
     seen: dict[str, Rejected] = {}
     for _, _, (cause, root) in sorted(ranks):
         if cause in seen:
             continue
-        because = said.get((cause, root)) or suspects.why_not((cause, root))
+        rejected = weighed.get((cause, root))
+        because = suspects.why_not((cause, root)) if rejected is None else rejected.strongest_against()
         if because is not None:
             seen[cause] = Rejected(cause=cause, root=root, because=because)
             if len(seen) == MAX_RULED_OUT:

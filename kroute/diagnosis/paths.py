@@ -6,6 +6,8 @@ link, or all sources of a cluster, told by their names.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kroute.contracts.common import Entity
 from kroute.signals.estate import RELATIONS, Estate
 
@@ -40,12 +42,16 @@ def parse(path: str) -> tuple[str, ...]:
     return tuple(steps)
 
 
+FEW = 4
+"""So many neighbours are sooner looked through than looked up."""
+
+
 class Walker:
     """Walks paths over one estate and remembers what it found; made anew for each diagnosis."""
 
     def __init__(self, estate: Estate) -> None:
         self._estate = estate
-        self._steps: dict[tuple[Entity, str], list[Entity]] = {}
+        self._steps: dict[str, dict[Entity, list[Entity]]] = {}
         self._backs: dict[tuple[Entity, tuple[str, ...], str], list[Entity]] = {}
         self._walks: dict[tuple[Entity, tuple[str, ...], str | None], list[Entity]] = {}
 
@@ -53,6 +59,10 @@ class Walker:
         """Entities (of ``kind``, where given) at the end of the path, sorted; a path that leads back leaves out its start."""
         if not steps:
             return [start] if kind is None or kind == start.kind else []
+        if len(steps) == 1 and steps[0] != "members":
+            near = self._step(start, steps[0])
+            if len(near) <= FEW:
+                return [e for e in near if (kind is None or e.kind == kind) and e != start]
         found = self._walks.get((start, steps, kind))
         if found is None:
             middles = {start: None}
@@ -69,17 +79,33 @@ class Walker:
         """Roots of ``kind`` from which the path leads to ``end``."""
         found = self._backs.get((end, steps, kind))
         if found is None:
-            ends: dict[Entity, None] = {end: None}
-            for s in reversed(steps[1:]):
-                ends = {o: None for e in ends for o in self._back(e, s)}
-            if not steps:
-                found = [end] if end.kind == kind else []
-            elif steps[0] == SOURCE:
-                found = sorted({o: None for e in ends for o in _sourced(e) if o.kind == kind})
-            else:
-                found = sorted({o: None for e in ends for o in self._last(e, _INVERSES[steps[0]], kind)})
-            self._backs[(end, steps, kind)] = found
+            found = self._backs[(end, steps, kind)] = sorted(self.back_all((end,), steps, kind))
         return found
+
+    def back_all(self, ends: Iterable[Entity], steps: tuple[str, ...], kind: str) -> dict[Entity, None]:
+        """Roots of ``kind`` from which the path leads to any of the ends, in no order."""
+        there = dict.fromkeys(ends)
+        for s in reversed(steps):
+            if s == SOURCE:
+                there = {o: None for e in there for o in _sourced(e)}
+            elif s == "cluster":
+                there = {o: None for e in there for o in self._last(e, "members", kind if s is steps[0] else None)}
+            else:
+                there = self._all_steps(there, _INVERSES[s])
+        return {o: None for o in there if o.kind == kind}
+
+    def _all_steps(self, starts: Iterable[Entity], relation: str) -> dict[Entity, None]:
+        """All that is one step from any of the entities."""
+        by = self._steps.setdefault(relation, {})
+        related = self._estate.related
+        out: dict[Entity, None] = {}
+        for e in starts:
+            found = by.get(e)
+            if found is None:
+                found = by[e] = related(e, relation)
+            for o in found:
+                out[o] = None
+        return out
 
     def _last(self, e: Entity, relation: str, kind: str | None) -> list[Entity]:
         if kind is None:
@@ -89,10 +115,12 @@ class Walker:
         return [o for o in self._step(e, relation) if o.kind == kind]
 
     def _step(self, e: Entity, relation: str) -> list[Entity]:
-        found = self._steps.get((e, relation))
+        by = self._steps.get(relation)
+        if by is None:
+            by = self._steps[relation] = {}
+        found = by.get(e)
         if found is None:
-            found = self._sources_of(e) if relation == SOURCE else self._estate.related(e, relation)
-            self._steps[(e, relation)] = found
+            found = by[e] = self._sources_of(e) if relation == SOURCE else self._estate.related(e, relation)
         return found
 
     def _sources_of(self, e: Entity) -> list[Entity]:
@@ -107,11 +135,6 @@ class Walker:
         for o in self._estate.of_kind("connector", e.cluster):
             names["connector-status/" + o.name.partition("/")[0]] = None
         return [Entity("source", e.cluster, n) for n in sorted(names)]
-
-    def _back(self, e: Entity, relation: str) -> list[Entity]:
-        if relation == SOURCE:
-            return _sourced(e)
-        return self._step(e, _INVERSES[relation])
 
 
 def _sourced(source: Entity) -> list[Entity]:

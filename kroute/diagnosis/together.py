@@ -31,7 +31,7 @@ def together(earning: Iterable[Candidate]) -> list[list[Candidate]]:
         else:
             shared.update(dict.fromkeys(c.cover))
     clusters: dict[str, list[Entity]] = {}
-    for root in sorted(mine, key=lambda e: (began[e], e)):
+    for root in sorted(sorted(mine), key=began.__getitem__):
         if any(u not in shared for c in mine[root] for u in c.cover):
             clusters.setdefault(root.cluster, []).append(root)
     out: list[list[Candidate]] = []

@@ -11,7 +11,7 @@ told again by the reporters' windows, which know it anyway (``refresh``, from th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -126,6 +126,10 @@ class Board:
     def last_report(self, entity: Entity, kind: str) -> Report | None:
         """The newest report by the kind's reporter, whether or not it could judge the kind."""
         return self._reports.get(entity, {}).get(BY_KIND[kind].reporter)
+
+    def reports(self, entity: Entity) -> Mapping[str, Report]:
+        """The last report on the entity by each of its reporters."""
+        return self._reports.get(entity, {})
 
     def is_stale(self, symptom: Symptom, now_ms: int) -> bool:
         """True when an active symptom has not been judged lately: its present state is not observed."""

@@ -7,7 +7,7 @@ last change of a relation does not change it back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from operator import attrgetter
 
 import msgspec
@@ -89,11 +89,13 @@ class Estate:
             return [Entity("cluster", entity.cluster, entity.cluster)]
         if relation == "members":
             return sorted(e for (k, c), es in self._all.items() if c == entity.cluster for e in es)
+        now: Collection[Entity]
         if relation in RELATIONS:
-            now, before = list(self._out.get((entity, relation), ())), self._former.holders(entity, relation)
+            now, before = self._out.get((entity, relation), ()), self._former.holders(entity, relation)
         else:
-            now, before = list(self._in.get((entity, _INVERSE[relation]), ())), self._former.held(entity, _INVERSE[relation])
-        return sorted({*now, *before} if before else now)
+            inverse = _INVERSE[relation]
+            now, before = self._in.get((entity, inverse), ()), self._former.held(entity, inverse)
+        return sorted({*now, *before} if before else now) if before or len(now) > 1 else list(now)
 
     def has(self, entity: Entity) -> bool:
         """True when a report or an edge has named the entity and none has removed it since."""

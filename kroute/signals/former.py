@@ -55,13 +55,13 @@ class Former:
 
     def held(self, b: Entity, relation: str) -> list[Entity]:
         """Who had this relation to the broker when it went; nobody when it is back for long."""
-        mine = self._lost.get(b)
-        return [e for (r, e), lost in mine.items() if r == relation and self.counts(b, lost)] if mine else []
+        lost = self._lost.get(b)
+        return [e for (r, e), at in lost.items() if r == relation and self.counts(b, at)] if lost else []
 
     def holders(self, e: Entity, relation: str) -> list[Entity]:
         """Brokers that went, and to which ``e`` had this relation then."""
-        gone = self._of.get((e, relation))
-        return [b for b in gone if self.counts(b, self._lost[b][relation, e])] if gone else []
+        of = self._of.get((e, relation)) if self._of else None
+        return [b for b in of if self.counts(b, self._lost[b][relation, e])] if of else []
 
     def forget(self, e: Entity) -> None:
         """The entity is gone for good."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterable
 
@@ -376,3 +377,30 @@ def test_d12_a_trouble_whose_symptoms_all_have_other_causes_leaves_nothing_to_un
 
     monkeypatch.setattr(infer, "together", slow)
     assert w.causes() == [("coordinator-trouble", "broker/2")]
+
+
+def test_the_collector_waits_during_a_diagnosis_which_leaves_it_nothing() -> None:
+    w = World()
+    w.group("g")
+    w.see("group/g", "lag-growing", "commits-slow")
+    w.see("broker/1", "local-time-high")
+    assert w.diagnose()
+    gc.collect()
+    gc.disable()
+    try:
+        found = w.diagnose()
+        assert not gc.isenabled()
+        assert gc.collect() == 0, "cycles that wait for the collector"
+    finally:
+        gc.enable()
+    assert found == w.diagnose()
+    assert gc.isenabled()
+
+
+def test_the_collector_goes_on_after_a_diagnosis_that_fails() -> None:
+    w = World()
+    w.see("group/g", "lag-growing")
+    evidence = Evidence(w.board, w.estate, {}, w.changes, w.now)
+    with pytest.raises(AttributeError):
+        diagnose(w.catalogue, None, evidence)  # type: ignore[arg-type]
+    assert gc.isenabled()

@@ -11,6 +11,7 @@ import click
 from kroute import settings
 from kroute.collect.config import load_config
 from kroute.collect.deliver import Sink, ToKafka, ToLines
+from kroute.collect.keep import follow, keep
 from kroute.collect.message import Own
 from kroute.collect.monitor import Monitor
 from kroute.collect.run import Collector
@@ -25,7 +26,8 @@ from kroute.web import check_bind
 @click.option("--config", "path", required=True, type=click.Path(dir_okay=False), help="What to poll: collect.yaml.")
 @click.option("--once", is_flag=True, help="Poll each source once and end; rates need two polls and are left out.")
 @click.option("--dry-run", is_flag=True, help="Print recording lines instead of producing.")
-def command(path: str, once: bool, dry_run: bool) -> None:
+@click.option("--kept", is_flag=True, hidden=True, help="This is the child that another process starts again.")
+def command(path: str, once: bool, dry_run: bool, kept: bool) -> None:
     """Poll Kafka, exporters and Kafka Connect, and produce to kroute's input topics.
 
     Exit status with --once: 1 where a source gave no answer or a message was not delivered.
@@ -34,6 +36,10 @@ def command(path: str, once: bool, dry_run: bool) -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # each reconnection attempt; the scheduler says it once
     installation = settings.load()
     loaded = load_config(path)
+    if not (once or dry_run or kept):
+        sys.exit(keep([sys.executable, "-m", "kroute.cli.main", *sys.argv[1:], "--kept"]))
+    if kept:
+        follow()
     if not dry_run:
         _demand(installation)
     monitor = Monitor()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 import urllib.error
@@ -34,9 +33,8 @@ CONNECT = "connect-local"
 _READY_S = 60.0
 _POLL_S = 0.5
 _WORKER = "kroute worker"
-_ENDS = {_WORKER: EXIT_FAILED, "kroute collect": 128 + signal.SIGABRT}
-"""Ends after which a service manager starts it again: a worker that has lost its place, a collector that librdkafka aborted
-(its issue 5397: a coordinator's connection ends while its groups are asked for)."""
+_ENDS = {_WORKER: EXIT_FAILED}
+"""Ends after which a service manager starts it again: a worker that has lost its place."""
 _REVIVALS = 3
 
 

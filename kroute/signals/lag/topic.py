@@ -21,6 +21,9 @@ REST_MS = 15 * DAY_MS
 """What is to be a habit must have shown within two weeks."""
 REST_SLACK_MS = 1_800_000
 MOST_RESTS = 16
+HOT, HOT_UNKNOWN = 3.0, 5.0
+"""Times its siblings' median: a partition that is hot, where the topic's usual skew is known and where it is not."""
+HOT_AT_ALL = 0.7 * HOT
 MIN_RECORDS = 100
 """Fewer records than this in the window say nothing about skew."""
 
@@ -214,22 +217,22 @@ class TopicWindow:
         return len(days) >= 2
 
     def _hot(self, t: int, delta: npt.NDArray[Any], seconds: float, out: Verdict) -> None:
-        """L21: one partition takes five times its siblings' median, and twice what is usual for this topic."""
+        """L21: one partition takes twice the share that is usual for this topic, and three times its siblings' median; five
+        times while nothing is known to be usual."""
         if len(delta) < 2 or self.history.n < 4:
             return
-        if int(np.maximum.reduce(delta)) < 3.5 * int(np.minimum.reduce(delta)) or int(np.add.reduce(delta)) < MIN_RECORDS:
+        if int(np.maximum.reduce(delta)) < HOT_AT_ALL * int(np.minimum.reduce(delta)) or int(np.add.reduce(delta)) < MIN_RECORDS:
             return
         top = int(delta.argmax())
         ratio, median = _ratio(delta)
-        usual = self.head.skew.usual_most() if self.head.skew.known else 2.5
-        fires = ratio >= 5.0 and ratio >= 2.0 * usual
+        least = max(HOT, 2.0 * self.head.skew.usual_most()) if self.head.skew.known else HOT_UNKNOWN
 
         def l21() -> Found:
             rate, others = float(delta[top]) / seconds, median / seconds
             why = f"partition {top} takes {number(rate)}/s, its siblings {number(others)}/s"
             return Found(self.history.t[max(0, self.history.n - 4)], ratio, why, {"partitions": [top]})
 
-        out.say("partition-hot", fires, ratio >= 0.7 * max(5.0, 2.0 * usual), l21)
+        out.say("partition-hot", ratio >= least, ratio >= 0.7 * least, l21)
 
     def _stable_stuck(self, t: int, end: npt.NDArray[Any], out: Verdict) -> None:
         """L22: the last stable offset stands still while the end grows: a transaction that does not end."""

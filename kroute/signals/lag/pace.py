@@ -14,7 +14,7 @@ import numpy as np
 from kroute.signals.lag.ring import Carry
 from kroute.signals.lag.skew import Skew
 from kroute.signals.lag.verdict import Found, Verdict, number, span
-from kroute.signals.lag.view import LEARNT_MOVES, View
+from kroute.signals.lag.view import LEARNT_MOVES, UNLEARNT_RISE, View
 
 LAGGING = ("lag-growing", "commits-slow", "commits-stopped", "group-empty")
 
@@ -81,7 +81,7 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     older = min(v.work[-2 * tooth : -tooth] or v.work[:1])
     grew = v.floor - older
     steady = v.n >= 4 and v.produced(tooth) > 0
-    stands_out = bool(v.stands_out(np.array(v.work, np.float64)))
+    stands_out = bool(v.stands_out(np.array(v.work, np.float64))) and _further(v)
     silent = 0 < v.t - carry.moved_ms <= v.silence_limit_ms
     rising = steady and not silent and slope > 0.03 * v.rate and grew > 0.03 * v.produced(tooth) and stands_out
     fires = (v.far and rising and v.work[-1] >= v.work[-2] - 0.5 * v.produced(1)) or (
@@ -108,6 +108,14 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
         return Found(v.before_rise(v.work), read / s, why, skew.detail([]))
 
     out.say("commits-slow", slow, slow_still, l2)
+
+
+def _further(v: View) -> bool:
+    """False where nothing is known to be usual and it is hardly further behind in time than it was: more comes, so more waits."""
+    if v.usual.behind.known:
+        return True
+    before = [p.carry.behind_s for p in v.polls[:-1] if p.carry.behind_s >= 0.0]
+    return not before or v.behind_s > UNLEARNT_RISE * min(before)
 
 
 def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:

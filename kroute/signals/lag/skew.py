@@ -14,7 +14,7 @@ import numpy as np
 from kroute.contracts.inputs import Member
 from kroute.signals.lag.led import leading
 from kroute.signals.lag.ring import Bools, Carry, Ints, Ring
-from kroute.signals.lag.trend import more, read_on, rising, waits
+from kroute.signals.lag.trend import UNSETTLED_WAIT, more, read_on, rising, shaken, waits
 from kroute.signals.lag.verdict import CAP, Found, Verdict, number, span
 from kroute.signals.lag.view import View
 
@@ -179,7 +179,8 @@ def _stuck(
     begun = np.full(len(low), v.t, np.int64)
     if frozen.any():
         begun, usual = waits(v, frozen)
-        frozen &= v.t - begun > np.maximum(limit, 1.25 * usual + 1.5 * v.step_ms)
+        least = limit * (UNSETTLED_WAIT if shaken(v, int(begun[frozen].min())) else 1)
+        frozen &= v.t - begun > np.maximum(least, 1.25 * usual + 1.5 * v.step_ms)
     since = v.t
     if frozen.any():
         recent = max(0, v.n - 1 - max(2, v.tooth))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from kroute.signals.history import Floats
+from kroute.signals.lag.membership import UNSETTLED
 from kroute.signals.lag.ring import Bools, Ints
 from kroute.signals.lag.view import View
 
+UNSETTLED_WAIT = 2
+"""A partition of a group that keeps rebalancing has to stand still for so much longer."""
 NOT_WAITING = np.int64(-1)
 HARDLY, FEWER = 0.05, 0.3
 """Share of what is written that the siblings of one partition, or of several, are read by where only those stand."""
@@ -28,6 +31,12 @@ def read_on(v: View, frozen: Bools, since_ms: int) -> bool:
     written = int((v.end[-1] - v.end[first])[siblings].sum())
     least = HARDLY if np.count_nonzero(frozen) == 1 else FEWER
     return least * written <= read <= BACKLOG * written + v.n
+
+
+def shaken(v: View, since_ms: int) -> bool:
+    """True when the group was seen rebalancing at every other poll since then: partitions change hands before they are read."""
+    states = [p.state in UNSETTLED for p in v.polls if p.t >= since_ms]
+    return 2 * sum(states) >= len(states)
 
 
 def waits(v: View, standing: Bools) -> tuple[Ints, Ints]:

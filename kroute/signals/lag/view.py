@@ -17,6 +17,7 @@ MARKER = 1
 NOISE, FEW = 3.5, 9.0
 """A rise of so many times the spread of its steps is no noise (one of thousands is), and of more where the spread is known from
 few steps: about the quantile of Student's t for 0.9997 from five steps on."""
+UNLEARNT_RISE = 1.5
 UNLEARNT_MS = 65 * 60_000
 """Until a group's commit period is known, silence of commits is judged only past the commonest schedule, an hour."""
 LEARNT_MOVES = 3
@@ -147,7 +148,8 @@ class View:
         """True where a lag (points, or points × partitions) rose by more than it goes up and down anyway.
 
         Who is always behind by minutes is so by more and by less; the sum of its steps is then no larger than each of them.
-        Where commits are seen in few polls, points one commit period apart are compared.
+        Where commits are seen in few polls, points one commit period apart are compared. Whose usual is not known yet may well
+        be behind since long before it was first seen: it has to get half as far again.
         """
         lags = lags[::-1][:: self.tooth][::-1]
         few = len(lags) - 2
@@ -158,7 +160,8 @@ class View:
         # By the median deviation, which some steps of a rise that has just begun do not widen; of few steps it may be too small.
         middle = np.median(np.abs(steps - np.median(steps, axis=0)), axis=0)
         spread = np.maximum(1.4826 * middle, 0.9 * np.std(steps, axis=0, ddof=1))
-        return rose > NOISE * (1 + FEW / few**1.5) * spread
+        out = rose > NOISE * (1 + FEW / few**1.5) * spread
+        return out if self.usual.behind.known else out & (lags[-1] > UNLEARNT_RISE * np.min(lags, axis=0))
 
     @property
     def silence_limit_ms(self) -> int:

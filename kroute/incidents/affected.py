@@ -8,18 +8,19 @@ from __future__ import annotations
 from kroute.contracts.common import Entity
 from kroute.diagnosis.load import Compiled
 from kroute.diagnosis.paths import Walker
+from kroute.incidents import recovery
 from kroute.incidents.model import Incident
 from kroute.signals.board import Board
 
 IMPACT = ("objective-breached", "objective-at-risk")
 MAX_AFFECTED = 500
-AFTER_MS = 120_000
-"""An objective is missed some polls after what made it so."""
+AFTER_MS = 60_000
+"""An objective is missed a poll or two after what made it so."""
 
 
 def affected(inc: Incident, compiled: Compiled, board: Board, walker: Walker) -> tuple[Entity, ...]:
     """In order; at most ``MAX_AFFECTED``."""
-    suffering = _Suffering(inc, board)
+    suffering = _Suffering(inc, compiled, board)
     found: dict[Entity, None] = {}
     for steps in compiled.impact:
         for e in walker.walk(inc.root, steps):
@@ -38,8 +39,8 @@ def affected(inc: Incident, compiled: Compiled, board: Board, walker: Walker) ->
 class _Suffering:
     """Whose objective is missed, or will be, and whether the incident may be why."""
 
-    def __init__(self, inc: Incident, board: Board) -> None:
-        self._inc, self._board = inc, board
+    def __init__(self, inc: Incident, compiled: Compiled, board: Board) -> None:
+        self._inc, self._compiled, self._board = inc, compiled, board
         self._over_ms = inc.recovering_since_ms if inc.phase == "recovering" else None
 
     def by_it(self, e: Entity) -> bool:
@@ -53,7 +54,7 @@ class _Suffering:
             return False
         if any(entity == e and x.cleared_ms is None for (entity, _), x in self._inc.evidence.items()):
             return False
-        lasted = self._over_ms - self._inc.started_ms if e in self._inc.affected else 0
+        lasted = recovery.lasted_ms(self._inc, self._compiled) if e in self._inc.affected else 0
         return since > self._over_ms + max(AFTER_MS, lasted)
 
     def _since(self, e: Entity) -> int | None:

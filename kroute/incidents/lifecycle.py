@@ -352,7 +352,7 @@ class Lifecycle:
         """
         if left < inc.remaining or any((e, "catching-up") in self._board.active for e in inc.affected):
             inc.remaining, inc.progress_ms = min(left, inc.remaining), now_ms
-        lasted = (inc.recovering_since_ms or now_ms) - inc.started_ms
+        lasted = recovery.lasted_ms(inc, self._catalogue.by_id[inc.cause])
         return now_ms - inc.progress_ms > max(timing.stall_ms, min(lasted // 2, MAX_STALL_MS))
 
     def _forget(self, inc: Incident) -> None:

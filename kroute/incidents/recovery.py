@@ -37,6 +37,13 @@ def ended(inc: Incident, compiled: Compiled, now_ms: int) -> int | None:
     return last if lasted >= LASTED_MS and now_ms - last <= AFTER_MS else None
 
 
+def lasted_ms(inc: Incident, compiled: Compiled) -> int:
+    """How long the cause itself lasted, of an incident that recovers: strays may have been there since long before."""
+    over = inc.recovering_since_ms or inc.updated_ms
+    began = [inc.evidence[s].symptom.since_ms for s in own(inc, compiled)]
+    return over - min((t for t in began if t <= over), default=inc.started_ms)
+
+
 def began_by(symptoms: Iterable[Symptom], compiled: Compiled, at_ms: int) -> bool:
     """True when one of these defines the cause and began by then, or may have: nobody saw."""
     defining = _defining(compiled)

@@ -115,8 +115,8 @@ class View(Protocol):
         """True when a source that told the feature when last heard is not heard now."""
         ...
 
-    def first_ms(self, name: str) -> int | None:
-        """When the feature's sources were read for the first time ever; None where that is not remembered any more."""
+    def start_ms(self, name: str) -> int | None:
+        """Until when the feature's sources had just been met; None where that is not remembered any more."""
         ...
 
     def symptom(self, kind: str) -> Symptom | None:
@@ -233,8 +233,9 @@ def unseen_since(series: Series, run: list[bool]) -> int | None:
 
 
 def _from_start(f: Feature, by: float, series: Series, run: list[bool], view: View) -> bool:
-    """True where it is beyond the field's threshold, though not by far, since the first poll ever: it may be usual there."""
-    return f.floor is not None and by <= USUAL_EXCESS and began(series, run) == view.first_ms(f.name)
+    """True where it is beyond the field's threshold, though not by far, since it was first read: it may be usual there."""
+    start = view.start_ms(f.name)
+    return f.floor is not None and by <= USUAL_EXCESS and start is not None and began(series, run) == series[0][0] <= start
 
 
 def sentence(f: Feature, value: float, base: Base | None, limit: float) -> str:

@@ -14,6 +14,8 @@ from kroute.signals.ring import Poll, Ring, RingStore, SourceKey
 LABELLED = ("principal", "topic", "group")
 """Entities known by labels only: absent from a scrape that tells of others means nothing happened: zero."""
 
+START_POLLS = 3
+"""The first polls of a process: not all that it tells is there at once."""
 FEW_SOURCES = 3
 DEEP = 12
 """Where many sources add up, only this many polls of each are looked at: no level rule needs more."""
@@ -110,11 +112,11 @@ class EntityView:
         missing = [r.newest for k in self._store.sources.get(self.entity, ()) if k not in heard for r in (self._store.rings[k],)]
         return any(p is not None and self._value(p, name) is not None for p in missing)
 
-    def first_ms(self, name: str) -> int | None:
+    def start_ms(self, name: str) -> int | None:
         rings = self._with(name)
         if not rings or any(r.seq > len(r.polls) for r in rings):
             return None
-        return min(r.polls[0].at_ms for r in rings)
+        return max(r.polls[min(START_POLLS, len(r.polls)) - 1].at_ms for r in rings)
 
     def symptom(self, kind: str) -> Symptom | None:
         return self._board.of(self.entity).get(kind)

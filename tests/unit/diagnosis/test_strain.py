@@ -275,3 +275,12 @@ def test_leaders_that_are_not_observed_may_wait() -> None:
     w.group("g20", "t9", leaders=(9,))
     w.ill("group/g20", "lag-growing", "commits-slow", ago=300_000, detail={"led": {"9": 1.0}})
     assert [c for c, _ in w.found()] == ["hot-partition"]
+
+
+def test_on_automq_what_waits_for_the_object_store_is_no_trouble_of_the_network() -> None:
+    """Uploads fail, so logs fill and appends wait for them: produce is slow, and probes fail alike from everywhere."""
+    w = Town("automq")
+    stuck = ("wal-slow", "wal-full", "local-time-high", "latency-high", "request-errors-high")
+    w.all_ill("broker", "object-store-failing", "object-store-slow", "back-pressure", *stuck)
+    w.all_ill("rack", "probe-failing", "probe-slow", of=RACKS)
+    assert list(w.found()) == [("object-store-trouble", "cluster/prod")]

@@ -206,6 +206,17 @@ def test_l21_a_topic_that_is_always_skewed_is_not_hot() -> None:
     assert b.active(THE_TOPIC) == ()
 
 
+@pytest.mark.parametrize(("times", "polls_before", "hot"), [(4, 60, True), (4, 5, False), (2, 60, False), (6, 5, True)])
+def test_l21_four_times_its_siblings_is_hot_where_an_even_topic_is_usual(times: int, polls_before: int, hot: bool) -> None:
+    b = Bench()
+    ends = [0] * 6
+    for k in range(polls_before + 12):
+        for i in range(6):
+            ends[i] += 30 * 100 * (times if i == 2 and k >= polls_before else 1)
+        b.feed(poll(30 * k, list(ends), list(ends), interval_s=30))
+    assert ("partition-hot" in {k for e, k in b.board.active if e == THE_TOPIC}) is hot
+
+
 def test_l22_a_stable_end_that_moves_is_not_stuck() -> None:
     b = Bench()
     for k in range(30):
@@ -324,3 +335,12 @@ def test_l1_and_when_it_really_falls_behind_it_is_told_within_some_polls(seed: i
     found = b.first("lag-growing")
     assert found is not None
     assert 60 <= found <= 68
+
+
+@pytest.mark.parametrize(("grows_to", "told"), [(1.25, False), (4.0, True)])
+def test_l1_who_was_far_behind_when_it_was_first_seen_has_to_get_half_as_far_again(grows_to: float, told: bool) -> None:
+    b = Bench()
+    for k in range(15):
+        end, behind = 1_000_000 + 30 * 1_000 * k, 60_000 * (1 + (grows_to - 1) * k / 14)
+        b.feed(poll(30 * k, [end - int(behind)], [end], interval_s=30))
+    assert ("lag-growing" in b.ever()) is told

@@ -80,6 +80,19 @@ def test_where_every_record_takes_longer_than_its_reader_may_no_single_one_is_st
     assert "partition-stuck" not in b.ever()
 
 
+@pytest.mark.parametrize(("state", "stuck"), [("Stable", True), ("PreparingRebalance", False)])
+def test_a_partition_of_a_group_that_keeps_rebalancing_may_wait_for_its_next_owner(state: str, stuck: bool) -> None:
+    """Six partitions of 100 records/s; one of them is not read for three quarters of a minute."""
+    b = Bench()
+    told = False
+    for s in range(0, 1800, 10):
+        end = 1000 + 100 * s
+        left = 1000 + 100 * 1500 if 1500 <= s <= 1545 else end
+        b.feed(poll(s, [left, *[end] * 5], [end] * 6, interval_s=10, state=state if s >= 1400 and s % 20 else "Stable"))
+        told = told or "partition-stuck" in b.active()
+    assert told is stuck
+
+
 def slow_leader(polls: int, *, broker: int | None, from_poll: int = 16, interval_s: int = 60, seed: int = 0, pace: float = 0.5,
                 objective: float | None = None, **more: Any) -> Bench:  # fmt: skip
     """Twelve partitions led by brokers 0–2 in turn, 10 records/s each, commits every 5 s with jitter; what ``broker``

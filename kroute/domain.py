@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from typing import Any
 
 from kroute.contracts.alerts import Alert
@@ -50,7 +51,7 @@ class Domain:
     ) -> None:  # fmt: skip
         self.name = name
         self.clusters: list[str] = []
-        self.failures: dict[str, int] = {}
+        self.failures: Counter[str] = Counter()
         """Diagnoses that failed, by where and why (a traceback): how many."""
         self._topics: dict[str, int] = {}
         """How many topics a cluster had when patterns of rows were last matched."""
@@ -220,8 +221,7 @@ class Domain:
         except Exception:
             # The next worker would meet the same fact. A diagnosis changes nothing, so what was known stands: incidents stay
             # what they are, and an objective that is breached beside them is told as of unknown cause.
-            said = traceback.format_exc()
-            self.failures[said] = self.failures.get(said, 0) + 1
+            self.failures[traceback.format_exc()] += 1
             hypotheses = standing(self.lifecycle.live())
         self.lifecycle.step(now_ms, offset, hypotheses, timing, may_open=may_open)
         alerts = self.router.route(now_ms, self.lifecycle.incidents)

@@ -6,6 +6,8 @@ fresh state, give a state that behaves the same to the byte.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -309,25 +311,13 @@ class PartitionState:
         """What was opened somewhere and is not closed yet, over all domains; for metrics."""
         return sum((d.obligations() for d in self.domains.values()), Obligations())
 
-    def take_fallbacks(self) -> dict[str, int]:
+    def take_fallbacks(self) -> Mapping[str, int]:
         """Deliveries opened at a fallback since this was asked last, by the fallback's name; for metrics."""
-        found: dict[str, int] = {}
-        for name in sorted(self.domains):
-            counted = self.domains[name].router.fallbacks
-            for via, n in sorted(counted.items()):
-                found[via] = found.get(via, 0) + n
-            counted.clear()
-        return found
+        return _taken(self.domains[name].router.fallbacks for name in sorted(self.domains))
 
-    def take_failures(self) -> dict[str, int]:
+    def take_failures(self) -> Mapping[str, int]:
         """Diagnoses that failed since this was asked last, by traceback: defects of kroute. What was known stood meanwhile."""
-        found: dict[str, int] = {}
-        for name in sorted(self.domains):
-            failures = self.domains[name].failures
-            for said, n in failures.items():
-                found[said] = found.get(said, 0) + n
-            failures.clear()
-        return found
+        return _taken(self.domains[name].failures for name in sorted(self.domains))
 
     def take_forbidden(self) -> list[Forbidden]:
         """Controls that the policy did not let their realm give, since this was asked last."""
@@ -337,3 +327,12 @@ class PartitionState:
     def entity_count(self) -> int:
         """Active symptoms over all domains; for metrics."""
         return sum(len(d.board.active) for d in self.domains.values())
+
+
+def _taken(counts: Iterable[Counter[str]]) -> Counter[str]:
+    """The counts of all domains together; each begins anew."""
+    found: Counter[str] = Counter()
+    for of_one in counts:
+        found.update(of_one)
+        of_one.clear()
+    return found

@@ -7,6 +7,7 @@ goes through the same intake as the live one, with time advanced by the records'
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ class Outcome:
 
     alerts: list[Alert] = field(default_factory=list)
     refused: list[tuple[Record, BadMessage]] = field(default_factory=list)
-    failures: dict[str, int] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
 
     def failed(self) -> list[str]:
         """A line for each defect that made diagnoses fail: how often, and where."""
@@ -54,8 +55,7 @@ class Outcome:
 
     def take(self, state: PartitionState) -> None:
         """What the state tells of diagnoses that failed."""
-        for said, n in state.take_failures().items():
-            self.failures[said] = self.failures.get(said, 0) + n
+        self.failures.update(state.take_failures())
 
 
 def _where(said: str) -> str:

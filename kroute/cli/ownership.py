@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -21,6 +18,7 @@ from kroute.admin.ownership.check import check as check_rows
 from kroute.admin.ownership.check import index
 from kroute.contracts.common import Entity
 from kroute.contracts.rows import OWNERSHIP_KINDS, Ownership
+from kroute.diagnosis.garbage import uncollected
 from kroute.local.alerts_view import safe
 from kroute.settings import Settings, load
 
@@ -184,7 +182,7 @@ def import_(paths: tuple[Path, ...], cluster: str | None, owner: str | None, out
 
 def _checked(path: str, partial: bool) -> list[folder.Stated]:
     """The rows of sound files; ends with status 2 and every problem otherwise."""
-    with _no_collection():
+    with uncollected():
         rows, problems = folder.read(path)
         problems = problems or check_rows(rows, partial=partial)
     if problems:
@@ -199,20 +197,8 @@ def _plan(conf: Settings, rows: list[folder.Stated], set_name: str, *, create: b
     from kroute.admin import log  # noqa: PLC0415  (--help must not import the Kafka client)
 
     topic = log.ensure(conf, "ownership") if create else conf.names.full("ownership")
-    with _no_collection():
+    with uncollected():
         return plan.plan(log.compacted(conf, topic), rows, set_name)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Hundreds of thousands of rows are made and none is dropped: looking for garbage among them takes a third of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _show(found: plan.Plan) -> None:

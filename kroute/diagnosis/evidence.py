@@ -114,7 +114,7 @@ class Evidence:
 
     def poll_ms(self, entity: Entity, kind: str) -> int:
         """Between two polls that judge the symptom; 0 where it is not known."""
-        report = self.board.reports(entity).get(REPORTER[kind])
+        report = self.board.last_report(entity, kind)
         return 0 if report is None else report.interval_ms
 
     def leader(self, topic: Entity, partition: int) -> str | None:
@@ -140,15 +140,17 @@ class Evidence:
             return False
         if kind in REPLICATED and self._estate.platform(entity.cluster) != "kafka":
             return False
-        return kind in (self._judged.get(entity) or self._lately(entity)).get(REPORTER[kind], NOTHING)
+        return kind in self._lately(entity).get(REPORTER[kind], NOTHING)
 
     def _lately(self, entity: Entity) -> dict[str, frozenset[str]]:
         """Reporter → the kinds that it could judge lately on the entity."""
-        found = self._judged[entity] = {
-            reporter: report.judged
-            for reporter, report in self.board.reports(entity).items()
-            if self.now_ms - report.at_ms <= stale_after_ms(report.interval_ms)
-        }
+        found = self._judged.get(entity)
+        if found is None:
+            found = self._judged[entity] = {
+                reporter: report.judged
+                for reporter, report in self.board.reports(entity).items()
+                if self.now_ms - report.at_ms <= stale_after_ms(report.interval_ms)
+            }
         return found
 
     def unseen(self, entities: Iterable[Entity], terms: Iterable[Term]) -> list[Entity]:
@@ -158,7 +160,7 @@ class Evidence:
         for e in entities:
             shown = self.shown.get(e)
             active: Mapping[str, Symptom] = shown.symptoms if shown is not None else {}
-            judged = self._judged.get(e) or self._lately(e)
+            judged = self._lately(e)
             for kind, reporter in asked:
                 if kind in active or (
                     kind in judged.get(reporter, NOTHING) and (kind not in REPLICATED or self.healthy(e, kind))

@@ -6,15 +6,14 @@ it finds is told with confidence, rivals and what was ruled out (``suspects``).
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from math import fsum
 
 from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import Candidate, Key
 from kroute.diagnosis.evidence import Evidence
+from kroute.diagnosis.garbage import uncollected
 from kroute.diagnosis.load import Catalogue
 from kroute.diagnosis.model import UNKNOWN, Hypothesis, Rejected, Rival
 from kroute.diagnosis.parts import Parts
@@ -38,21 +37,8 @@ def diagnose(catalogue: Catalogue, estate: Estate, evidence: Evidence) -> list[H
     """The best set of hypotheses, sorted by cause and root. Pure; cost grows with the active symptoms."""
     if not evidence.units:
         return []
-    with _uncollected():
+    with uncollected():
         return _diagnose(catalogue, estate, evidence)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """The collector of cycles waits: a diagnosis makes millions of objects and no cycle, so all that it could do is look
-    through them again and again; what is no more used is freed without it."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _diagnose(catalogue: Catalogue, estate: Estate, evidence: Evidence) -> list[Hypothesis]:

@@ -113,7 +113,7 @@ class _Reach:
             return 0.0
         p = SIBLING if e.kind == root.kind and e != root else LIKELY
         if self._one_of_many:
-            p *= self._of_one(e, s, steps, after=after)
+            p *= self._of_one(s, steps, after=after)
         p *= timely(s, e, self._c) * strained_part(s, root, self._c.onset, self._by, self._waiting, self._evidence)
         return p * self._share(steps, e.kind, s.kind) if p else 0.0
 
@@ -132,8 +132,9 @@ class _Reach:
             return False  # a broker that waits takes less of what it leads, not more
         return after or family not in WHERE_READ or self._readers is None or e in self._readers
 
-    def _of_one(self, e: Entity, s: Symptom, steps: Steps, *, after: bool) -> float:
+    def _of_one(self, s: Symptom, steps: Steps, *, after: bool) -> float:
         """What is left of it as the effect of one topic's or one group's load."""
+        e = s.entity
         if e == self._root:
             return 1.0
         shown = self._evidence.shown[e].symptoms
@@ -159,10 +160,20 @@ class _Reach:
         return found
 
     def _share(self, steps: Steps, kind: str, symptom: str) -> float:
+        """How much of what is at the end of the path, and is observed, shows the symptom (0–1, never none): who is alone with
+        it among many that hang on the root alike has it less likely from there."""
         key = (steps, kind, symptom)
-        if key not in self._shares:
-            self._shares[key] = _share(self._root, steps, kind, symptom, self._evidence, self._walker)
-        return self._shares[key]
+        found = self._shares.get(key)
+        if found is None:
+            evidence = self._evidence
+            ends = self._walker.walk(self._root, steps, kind) if steps[-1:] != ("members",) else []
+            if not ends or len(ends) > MOST_COUNTED:
+                active, well = evidence.census(kind, self._root.cluster, symptom)
+            else:
+                active = sum(1 for e in ends if evidence.symptom(e, symptom) is not None)
+                well = sum(1 for e in ends if evidence.healthy(e, symptom))
+            found = self._shares[key] = max(active, 1) / max(active + well, 1)
+        return found
 
 
 def _passed_on(kind: str) -> bool:
@@ -205,18 +216,6 @@ def _declared(candidates: Iterable[Candidate], units: Sequence[Unit]) -> dict[in
         if any(change.required for change in c.compiled.changes) and earns(c, units):
             out.update((u, None) for u in c.cover if units[u].entity == c.root)
     return out
-
-
-def _share(root: Entity, steps: Steps, kind: str, symptom: str, evidence: Evidence, walker: Walker) -> float:
-    """How much of what is at the end of the path, and is observed, shows the symptom (0–1, never none): who is alone with
-    it among many that hang on the root alike has it less likely from there."""
-    ends = walker.walk(root, steps, kind) if steps[-1:] != ("members",) else []
-    if not ends or len(ends) > MOST_COUNTED:
-        active, well = evidence.census(kind, root.cluster, symptom)
-    else:
-        active = sum(1 for e in ends if evidence.symptom(e, symptom) is not None)
-        well = sum(1 for e in ends if evidence.healthy(e, symptom))
-    return max(active, 1) / max(active + well, 1)
 
 
 def _at(c: Candidate, evidence: Evidence, walker: Walker) -> Iterator[tuple[Entity, Steps, bool]]:

@@ -40,8 +40,15 @@ class _Suffering:
     """Whose objective is missed, or will be, and whether the incident may be why."""
 
     def __init__(self, inc: Incident, compiled: Compiled, board: Board) -> None:
-        self._inc, self._compiled, self._board = inc, compiled, board
+        self._board = board
         self._over_ms = inc.recovering_since_ms if inc.phase == "recovering" else None
+        self._before: dict[Entity, None] = {}
+        self._showing: dict[Entity, None] = {}
+        self._lasted_ms = 0
+        if self._over_ms is not None:
+            self._before = dict.fromkeys(inc.affected)
+            self._showing = {e: None for (e, _), x in inc.evidence.items() if x.cleared_ms is None}
+            self._lasted_ms = recovery.lasted_ms(inc, compiled)
 
     def by_it(self, e: Entity) -> bool:
         return self._since(e) is not None and not self.anew(e)
@@ -50,12 +57,9 @@ class _Suffering:
         """True where it began when the cause was over: for who was not affected before some polls after that, for others
         after as long as it lasted (a backlog takes as long to read), save while they show what the incident explains."""
         since = self._since(e)
-        if since is None or self._over_ms is None:
+        if since is None or self._over_ms is None or e in self._showing:
             return False
-        if any(entity == e and x.cleared_ms is None for (entity, _), x in self._inc.evidence.items()):
-            return False
-        lasted = recovery.lasted_ms(self._inc, self._compiled) if e in self._inc.affected else 0
-        return since > self._over_ms + max(AFTER_MS, lasted)
+        return since > self._over_ms + max(AFTER_MS, self._lasted_ms if e in self._before else 0)
 
     def _since(self, e: Entity) -> int | None:
         return min((s.since_ms for k in IMPACT if (s := self._board.active.get((e, k))) is not None), default=None)

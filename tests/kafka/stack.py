@@ -127,8 +127,8 @@ class Stack:
 
         def attended() -> T:
             for name, process in list(self.processes.items()):
-                # A worker ends with EXIT_FAILED when it has lost its place; librdkafka may abort a collector (its issue 5397).
-                if self.supervised and process.poll() in (EXIT_FAILED, -signal.SIGABRT):
+                # A worker ends with EXIT_FAILED when it has lost its place.
+                if self.supervised and process.poll() == EXIT_FAILED:
                     self.spawn(name, *self._commands[name])
             return condition()
 

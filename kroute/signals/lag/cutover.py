@@ -37,8 +37,7 @@ class Cutovers:
 
     def left(self, group: Entity) -> bool:
         """True for a group of a link's source whose place is, or soon will be, on the target."""
-        links = self._known.links_from(group.cluster)
-        return bool(links) and any(group.name in x.groups and self._leaves(x) for x in links)
+        return any(group.name in x.groups and self._leaves(x) for x in self._known.links_from(group.cluster))
 
     def leaves(self, topic: Entity) -> bool:
         """True for a topic that such groups read: its producers go elsewhere too."""

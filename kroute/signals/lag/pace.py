@@ -81,9 +81,13 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     older = min(v.work[-2 * tooth : -tooth] or v.work[:1])
     grew = v.floor - older
     steady = v.n >= 4 and v.produced(tooth) > 0
-    stands_out = bool(v.stands_out(np.array(v.work, np.float64))) and _further(v)
     silent = 0 < v.t - carry.moved_ms <= v.silence_limit_ms
-    rising = steady and not silent and slope > 0.03 * v.rate and grew > 0.03 * v.produced(tooth) and stands_out
+    gaps = min(v.n - 1, max(4, tooth))
+    made, read = v.produced(gaps), v.committed_records(gaps)
+    rising = steady and not silent and slope > 0.03 * v.rate and grew > 0.03 * v.produced(tooth)
+    slow = v.far and steady and carry.moved_ms == v.t and 0 < read < 0.9 * made and v.work[-1] > v.work[-1 - gaps]
+    if (rising or slow) and not _stands_out(v):
+        rising = slow = False
     fires = (v.far and rising and v.work[-1] >= v.work[-2] - 0.5 * v.produced(1)) or (
         (skew.growing_topics != [] or pressed) and not silent
     )
@@ -96,10 +100,6 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
         return Found(begun, float(v.work[-1]), why, skew.detail(skew.growing_topics))
 
     out.say("lag-growing", fires, holds, l1)
-    gaps = min(v.n - 1, max(4, tooth))
-    made, read = v.produced(gaps), v.committed_records(gaps)
-    slow = v.far and steady and carry.moved_ms == v.t and 0 < read < 0.9 * made and v.work[-1] > v.work[-1 - gaps]
-    slow = slow and stands_out
     slow_still = v.far and read < 0.95 * made
 
     def l2() -> Found:
@@ -110,8 +110,11 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     out.say("commits-slow", slow, slow_still, l2)
 
 
-def _further(v: View) -> bool:
-    """False where nothing is known to be usual and it is hardly further behind in time than it was: more comes, so more waits."""
+def _stands_out(v: View) -> bool:
+    """False where the lag rose by no more than it goes up and down anyway, or where nothing is known to be usual and it is
+    hardly further behind in time than it was: more comes, so more waits."""
+    if not v.stands_out(np.array(v.work, np.float64)):
+        return False
     if v.usual.behind.known:
         return True
     before = [p.carry.behind_s for p in v.polls[:-1] if p.carry.behind_s >= 0.0]

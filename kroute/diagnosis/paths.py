@@ -1,7 +1,8 @@
 """Paths of the catalogue: ``self/system/connectors`` walked over the estate, and walked back from a symptom.
 
 Besides the estate's relations a path may use ``source``: the telemetry source of a broker, a Connect worker or a
-link, or all sources of a cluster, told by their names.
+link, or all sources of a cluster, told by their names; and ``mirrors``: topics on the target of a link that have one on
+its source, under the same name or behind a prefix (``source.topic``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from kroute.signals.estate import RELATIONS, Estate
 
 SELF = "self"
 SOURCE = "source"
-_INVERSES = RELATIONS | {v: k for k, v in RELATIONS.items()}
+MIRRORS = "mirrors"
+_MIRRORED_BY = "mirrored-by"
+_INVERSES = RELATIONS | {v: k for k, v in RELATIONS.items()} | {MIRRORS: _MIRRORED_BY, _MIRRORED_BY: MIRRORS}
 _WORDS = frozenset(_INVERSES) | {SOURCE}
 _SOURCED = {
     "broker": "broker-metrics/broker/",
@@ -40,6 +43,11 @@ def parse(path: str) -> tuple[str, ...]:
         if s not in _WORDS:
             raise ValueError(f"unknown relation {s!r}; one of {', '.join(sorted(_WORDS))}")
     return tuple(steps)
+
+
+def mirrored_names(topic: str) -> list[str]:
+    """What the topic may be called where it is mirrored from: itself, or what follows a prefix."""
+    return [topic, *(topic[i + 1 :] for i, x in enumerate(topic) if x in ".-_")]
 
 
 FEW = 4
@@ -97,7 +105,7 @@ class Walker:
     def _all_steps(self, starts: Iterable[Entity], relation: str) -> dict[Entity, None]:
         """All that is one step from any of the entities."""
         by = self._steps.setdefault(relation, {})
-        related = self._estate.related
+        related = self._mirrors if relation in (MIRRORS, _MIRRORED_BY) else self._estate.related
         out: dict[Entity, None] = {}
         for e in starts:
             found = by.get(e)
@@ -120,8 +128,29 @@ class Walker:
             by = self._steps[relation] = {}
         found = by.get(e)
         if found is None:
-            found = by[e] = self._sources_of(e) if relation == SOURCE else self._estate.related(e, relation)
+            if relation == SOURCE:
+                found = self._sources_of(e)
+            elif relation in (MIRRORS, _MIRRORED_BY):
+                found = self._mirrors(e, relation)
+            else:
+                found = self._estate.related(e, relation)
+            by[e] = found
         return found
+
+    def _mirrors(self, e: Entity, relation: str) -> list[Entity]:
+        """Topics that a link mirrors, or the links that mirror a topic."""
+        if relation == MIRRORS:
+            if e.kind != "link":
+                return []
+            sides = [c for c in self._step(e, "link-clusters") if c.name != e.cluster]
+            there = {t.name for c in sides for t in self._estate.of_kind("topic", c.name)}
+            topics = self._estate.of_kind("topic", e.cluster)
+            # Of a source that nobody reports nothing is known: any topic of the target may come from there.
+            return [t for t in topics if not there.isdisjoint(mirrored_names(t.name))] if there else topics
+        if e.kind != "topic":
+            return []
+        links = self._step(Entity("cluster", e.cluster, e.cluster), "links")
+        return [k for k in links if k.cluster == e.cluster and e in dict.fromkeys(self._step(k, MIRRORS))]
 
     def _sources_of(self, e: Entity) -> list[Entity]:
         head = _SOURCED.get(e.kind)

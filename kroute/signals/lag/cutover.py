@@ -39,13 +39,22 @@ class Cutovers:
         """True for a group of a link's source whose place is, or soon will be, on the target."""
         return any(group.name in x.groups and self._leaves(x) for x in self._known.links_from(group.cluster))
 
-    def leaves(self, topic: Entity) -> bool:
-        """True for a topic that such groups read: its producers go elsewhere too."""
-        links = [x for x in self._known.links_from(topic.cluster) if self._leaves(x)]
+    def link_of(self, topic: Entity) -> str:
+        """The link whose groups read the topic, here or as a mirror on the target; empty where there is none."""
+        links = self._known.links_from(topic.cluster)
         if not links:
-            return False
-        readers = self._estate.related(topic, "consumers")
-        return any(g.name in x.groups for x in links for g in readers)
+            return ""
+        readers = {g.name for g in self._estate.related(topic, "consumers")}
+        return next((x.entity.name for x in links if not readers.isdisjoint(x.groups) or self._mirrored(topic, x)), "")
+
+    def leaves(self, topic: Entity, link: str) -> bool:
+        """True for a topic of this link when its clients leave: its producers go elsewhere too."""
+        return any(x.entity.name == link and self._leaves(x) for x in self._known.links_from(topic.cluster))
+
+    def _mirrored(self, topic: Entity, link: Link) -> bool:
+        """The link's groups read the topic on the target, under its name or behind a prefix (``source.topic``)."""
+        there = (t for e in self._of(link, link.target) for t in self._groups[e].ring.topics)
+        return any(t == topic.name or t.endswith((f".{topic.name}", f"-{topic.name}", f"_{topic.name}")) for t in there)
 
     def _leaves(self, link: Link) -> bool:
         return link.phase in ("promoting", "promoted") or self.promoted(link.entity)

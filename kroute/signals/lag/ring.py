@@ -366,6 +366,8 @@ def _arrays(m: ConsumerLag) -> Sample:
         stable[unknown] = UNSEEN
         stable[stable < 0] = end[stable < 0]
         plain = bool(np.minimum.reduce(offsets, axis=None) >= 0)
+    if np.count_nonzero(start > end):  # a log does not start above its end: that start is not one
+        start[(start > end) & (end >= 0)] = 0
     out = _sample(offsets[:2], end, start, leader, plain)
     if not out.level:
         np.minimum(stable, end, out=stable)

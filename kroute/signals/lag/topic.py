@@ -48,6 +48,8 @@ class TopicHead(msgspec.Struct, array_like=True):
     """Partition → (last stable offset, since when, log end then, polls): only where the end is above it."""
     rests: list[tuple[int, int]] = msgspec.field(default_factory=list)
     """Silences that were told as a stop, or were usual, and ended by themselves: from when to when."""
+    link: str = ""
+    """The migration link whose groups read it, or did until they went."""
 
 
 class TopicWindow:

@@ -103,7 +103,9 @@ class LagWindows(LagMeasures):
 
     def _judge_topic(self, e: Entity, w: TopicWindow, t: int) -> Verdict:
         goal, period = self._known.data_age_objective_s(e.cluster, e.name), self._known.topic_period_s(e.cluster, e.name)
-        return w.judge(t, goal, period, left=self.cutovers.leaves(e))
+        before = self._topics.get(e, w)  # whose readers have gone is followed by its brokers' metrics
+        w.head.link = self.cutovers.link_of(e) or w.head.link or before.head.link
+        return w.judge(t, goal, period, left=bool(w.head.link) and self.cutovers.leaves(e, w.head.link))
 
     def _down(self, e: Entity, g: Group | None, m: ConsumerLag) -> None:
         interval = m.interval_ms or (g.head.interval_ms if g else 0) or DEFAULT_INTERVAL_MS

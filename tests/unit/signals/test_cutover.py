@@ -106,3 +106,32 @@ def test_without_a_link_the_same_has_stopped() -> None:
         b.feed(poll(30 * k, [3400, 3400], [3500 + 100 * min(k, 40)] * 2, state="Empty", members=()))
     assert {"group-empty", "commits-stopped"} <= b.ever()
     assert b.active(THE_TOPIC) == ("produce-stopped",)
+
+
+def other(k: int, written_until: int) -> ConsumerLag:
+    """A group that has nothing to do with the link reads the same topic."""
+    at = 500 + 100 * min(k, written_until)
+    return msgspec.structs.replace(poll(30 * k, [at] * 2, [at] * 2, members=MEMBERS), group="audit")
+
+
+@pytest.mark.parametrize("known", [Stated("promoted"), Stated("promoted", ("elsewhere",))])
+def test_a_topic_whose_groups_went_over_and_are_gone_is_left_too(known: Stated) -> None:
+    b = Bench(known)
+    for k in range(30):
+        b.feed(busy(k))
+        b.feed(other(k, 40))
+    b.feed(poll(905, [], [], state="Dead"))
+    for k in range(31, 70):
+        b.feed(other(k, 40))
+    assert b.active(THE_TOPIC) == (() if known.links_from(CLUSTER)[0].groups == (GROUP,) else ("produce-stopped",))
+
+
+@pytest.mark.parametrize(("mirror", "told"), [("t", ()), ("onprem.t", ()), ("onprem.tt", ("produce-stopped",))])
+def test_a_topic_that_the_links_groups_read_as_a_mirror_on_the_target_is_left_too(mirror: str, told: tuple[str, ...]) -> None:
+    b = Bench(Stated("promoting"))
+    for k in range(70):
+        there = poll(30 * k, [500 + 100 * k] * 2, [500 + 100 * k] * 2, members=MEMBERS)
+        mirrored = tuple(msgspec.structs.replace(p, topic=mirror) for p in there.partitions)
+        b.feed(msgspec.structs.replace(there, cluster="new", partitions=mirrored))
+        b.feed(other(k, 40))
+    assert b.active(THE_TOPIC) == told

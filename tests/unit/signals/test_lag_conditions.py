@@ -66,6 +66,14 @@ def test_records_lost_between_two_polls_are_told_although_the_commit_stands_at_t
     assert b.symptom("records-lost").value == 32_000
 
 
+def test_a_log_start_above_the_log_end_is_none() -> None:
+    b = Bench()
+    for k in range(30):
+        b.feed(poll(30 * k, [3000 * k] * 4, [3000 * k + 50] * 4, start=[90_000_000] * 4))
+    assert "records-lost" not in b.ever()
+    assert b.lag.of_group(THE_GROUP, b.seen[-1][0])[0].lag == 200
+
+
 def test_a_log_that_is_purged_behind_its_reader_loses_nothing() -> None:
     """Kafka Streams deletes what its repartition topics have given: the start follows the commit."""
     b = Bench()

@@ -120,14 +120,15 @@ class Router:
         cause = self._catalogue.get(incident.cause) or _nameless(incident.cause)
         back = entry is not None and entry.ended_ms is not None and firing
         afresh = back or (entry is not None and incident.moment == "revised")
-        hushed = hush(incident, silences, self._changes, now_ms)
+        impact = felt(incident, self._ownership, self._estate, self._measures, now_ms)
+        hushed = hush(incident, impact, silences, self._changes, now_ms)
         heard = self._heard(incident.id)
         unheard = [s for k, s in heard.items() if entry is not None and k not in entry.heard] if firing else []
         acked = entry is not None and ((entry.acked and not back) or any(s.kind == "ack" for s in unheard))
         if not firing:
             self._floods.over(incident.id)
         view = self._view(
-            incident, cause, entry, policy, hushed, drills, now_ms, firing=firing, afresh=afresh, acked=acked
+            incident, impact, cause, entry, policy, hushed, drills, now_ms, firing=firing, afresh=afresh, acked=acked
         )  # fmt: skip
         news = _fingerprint(incident, view)
         reason = needs_update(
@@ -200,10 +201,9 @@ class Router:
         return record(alert, now_ms)
 
     def _view(
-        self, incident: Incident, cause: Cause, entry: Entry | None, policy: InForce, hushed: Hush, drills: tuple[Change, ...],
-        now_ms: int, *, firing: bool, afresh: bool, acked: bool,
+        self, incident: Incident, impact: Felt, cause: Cause, entry: Entry | None, policy: InForce, hushed: Hush,
+        drills: tuple[Change, ...], now_ms: int, *, firing: bool, afresh: bool, acked: bool,
     ) -> _View:  # fmt: skip
-        impact = felt(incident, self._ownership, self._estate, self._measures, now_ms)
         facts = situation(incident, cause, impact, self._changes, policy, now_ms)
         decision = decide(facts)
         asker = Asker(

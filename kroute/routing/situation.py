@@ -32,8 +32,15 @@ class Hush(NamedTuple):
         return None
 
 
-def hush(incident: Incident, silences: list[Stamped], changes: Changes, now_ms: int) -> Hush:
-    """Silences in force and declared maintenance that cover the incident."""
+JUST_OVER_MS = 120_000
+"""That a cause is over shows a few polls after it; by then the work that made it may be declared done."""
+
+
+def hush(incident: Incident, felt: Felt, silences: list[Stamped], changes: Changes, now_ms: int) -> Hush:
+    """Silences in force and declared maintenance that cover the incident.
+
+    What was over when the maintenance was is not opened afterwards, while it recovers and nobody suffers.
+    """
     subject = Subject(
         incident.cause,
         incident.cluster,
@@ -48,7 +55,10 @@ def hush(incident: Incident, silences: list[Stamped], changes: Changes, now_ms: 
             if not {"team", "service"} & s.control.matchers.keys():
                 return Hush(_silence(s), ())
             partial.append(s)
-    for c in changes.touching(incident.root, ("maintenance",), now_ms, now_ms):
+    since = now_ms
+    if incident.phase == "recovering" and incident.recovering_since_ms is not None and not felt.suffering():
+        since = incident.recovering_since_ms - JUST_OVER_MS
+    for c in changes.touching(incident.root, ("maintenance",), since, now_ms):
         return Hush(Suppressed(by="maintenance", id=c.id, who=c.by, why=c.why, until=rfc3339(end_ms(c))), ())
     return Hush(None, tuple(partial))
 

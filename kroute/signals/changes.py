@@ -17,9 +17,12 @@ OPEN_END_MS = 4 * 3_600_000
 
 
 def covers(target_kind: str, target_name: str, entity: Entity) -> bool:
-    """True when a change's target (literal, or ending in ``*``) names the entity, or its whole cluster."""
+    """True when a change's target (literal, or ending in ``*``) names the entity, whose metrics it is, or its whole cluster."""
     if target_kind == "cluster":
         return target_name in ("*", entity.cluster)
+    metrics = f"broker-metrics/{target_kind}/"
+    if entity.kind == "source" and entity.name.startswith(metrics):
+        entity = Entity(target_kind, entity.cluster, entity.name[len(metrics) :])
     if target_kind != entity.kind:
         return False
     if target_name.endswith("*") and not target_name.endswith("\\*"):

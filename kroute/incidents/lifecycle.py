@@ -17,6 +17,7 @@ I9  a breached objective that no incident accounts for is one, of unknown cause;
     other are one, and what accounts for them later takes them over
 I11 a symptom that comes late amends the incident whose cause expects it, open or lately resolved: told, nobody is paged
 I10 nothing opens while ``may_open`` is false (after a start or a gap in time), it settles
+I13 what comes back minutes after it had gone, while its incident recovers, has begun anew and need not be the incident's
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Lifecycle:
             for inc in self.live().values()
             if not inc.released
             for s, e in inc.evidence.items()
+            if not recovery.anew(inc, e, self._board.active.get(s))
         }  # fmt: skip
 
     def step(self, now_ms: int, offset: int, hypotheses: list[Hypothesis], timing: Timing, *, may_open: bool) -> None:
@@ -92,7 +94,7 @@ class Lifecycle:
         accounts += [{} for _ in hypotheses[len(accounts) :]]
         live = self.live()
         episode = self.episode()
-        matches = match(hypotheses, live, accounts)
+        matches = match(hypotheses, live, accounts, self._board.active)
         self._older_first(hypotheses, matches.of, live)
         held = held_by(live.values())
         claims: dict[tuple[Entity, str], list[str]] = {}
@@ -304,7 +306,7 @@ class Lifecycle:
             if now is not None and old.cleared_ms is None and other is None and inc.released and s[1] not in IMPACT:
                 del inc.evidence[s]  # I5: it was judged anew, and is nobody's
             elif now is not None:
-                inc.evidence[s] = Evidence(symptom=earlier(now, old.symptom.since_ms))
+                inc.evidence[s] = Evidence(symptom=now if recovery.anew(inc, old, now) else earlier(now, old.symptom.since_ms))
             elif old.cleared_ms is None:
                 inc.evidence[s] = Evidence(symptom=old.symptom, cleared_ms=now_ms)
 

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from kroute.contracts.common import Entity
 from kroute.diagnosis.model import UNKNOWN, Hypothesis
 from kroute.incidents.model import Incident
+from kroute.incidents.recovery import afterwards, anew
+from kroute.signals.model import Symptom
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
 SHARE = 0.3
@@ -32,13 +34,19 @@ def weight(kind: str) -> float:
     return 0.1 if row.family == IMPACT_FAMILY else -math.log(row.leak)
 
 
-def match(hypotheses: list[Hypothesis], live: Mapping[str, Incident], accounts: Sequence[Mapping[Entity, None]]) -> Matches:
-    """Match greedily; deterministic. ``accounts``: by hypothesis, whose breached objectives it accounts for."""
+def match(
+    hypotheses: list[Hypothesis], live: Mapping[str, Incident], accounts: Sequence[Mapping[Entity, None]],
+    active: Mapping[tuple[Entity, str], Symptom],
+) -> Matches:  # fmt: skip
+    """Match greedily; deterministic. ``accounts``: by hypothesis, whose breached objectives it accounts for. ``active``: the
+    symptoms that are there."""
     holders: dict[tuple[Entity, str], list[str]] = {}
     same_as: dict[tuple[str, Entity], list[str]] = {}
     for i in sorted(live):
         same_as.setdefault((live[i].cause, live[i].root), []).append(i)
-        for s in live[i].evidence:
+        for s, e in live[i].evidence.items():
+            if anew(live[i], e, active.get(s)) or afterwards(live[i], e.symptom):
+                continue
             holders.setdefault(s, []).append(i)
     total = {i: _total(live[i].evidence) for i in sorted(live)}
     suffers = {i: [e for e, _ in live[i].evidence] for i in total if live[i].cause == UNKNOWN and _only_impact(live[i])}

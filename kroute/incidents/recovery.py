@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kroute.contracts.common import Entity
 from kroute.diagnosis.load import Compiled
-from kroute.incidents.model import Incident
+from kroute.incidents.model import Evidence, Incident
 from kroute.signals.model import Symptom
 
 OWN = 0.5
@@ -15,6 +15,24 @@ LASTED_MS = 300_000
 """What defined a cause for so long was no guess."""
 AFTER_MS = 1_200_000
 """For so long after that what remains is taken for its aftermath: backlogs are read, replicas follow, clients come back."""
+ANEW_MS = 180_000
+"""What comes back so long after it had gone, when its cause was over, has begun anew."""
+
+
+def anew(inc: Incident, before: Evidence, now: Symptom | None) -> bool:
+    """True when what the incident had of the symptom is no reason to think that it is the incident's again (I13)."""
+    return (
+        now is not None
+        and inc.phase == "recovering"
+        and before.cleared_ms is not None
+        and now.since_ms > before.cleared_ms + ANEW_MS
+    )
+
+
+def afterwards(inc: Incident, s: Symptom) -> bool:
+    """True for what began minutes after its cause was over: it may be the incident's aftermath, but is nothing to know it by."""
+    over = inc.recovering_since_ms
+    return inc.phase == "recovering" and over is not None and s.since_ms > over + ANEW_MS
 
 
 def own(inc: Incident, compiled: Compiled) -> dict[tuple[Entity, str], None]:

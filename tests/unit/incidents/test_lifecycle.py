@@ -325,3 +325,22 @@ def test_i12_who_begins_to_suffer_when_the_cause_is_over_is_not_its_impact() -> 
     story.run(5)
     assert story.only.cause == "broker-down"
     assert story.only.affected == ()
+
+
+def test_i13_what_comes_back_minutes_later_while_it_recovers_is_an_incident_of_its_own() -> None:
+    story = Story()
+    story.group("a")
+    story.say("broker/1", "broker-gone", "leaders-moved")
+    story.say("group/a", "lag-growing", "objective-at-risk")
+    story.run(60)
+    story.say("broker/1")
+    story.say("group/a", "objective-at-risk")
+    story.run(240)
+    assert story.only.phase == "recovering"
+    story.say("group/a", "lag-growing", "commits-stopped", "group-empty", "objective-at-risk")
+    story.run(120)
+    assert [t for t in story.told if t[0] != "updated"] == [
+        ("opened", "broker-down", "broker/1"),
+        ("opened", "stopped-consumer", "group/a"),
+    ]
+    assert len(story.life.incidents) == 2

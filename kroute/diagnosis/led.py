@@ -1,7 +1,8 @@
 """How far the trouble of a group is that of a broker which leads what it reads, or of its rack.
 
 D14 lag of a group is a broker's doing as far as it grew more on what the broker leads, or led when it went, than elsewhere
-    (detail ``led``), and likewise a rack's; a coordinator serves no records: what only it could have done begins as it goes,
+    (detail ``led``), and likewise a rack's; who reads from a broker that goes may stand still altogether until there is
+    another leader, and fall behind as it goes; a coordinator serves no records: what only it could have done begins as it goes,
     alone or with its rack, or shows in members or commits too; who has members in a rack suffers with it wherever the
     leaders are; what the load of a topic or a group does to strangers it does through leaders that wait, or are not observed,
     and as far as the strangers' lag is of what those lead
@@ -23,6 +24,8 @@ OTHERWISE = {"broker": ("coordinated",), "rack": ("rack-groups", "coordinated")}
 COORDINATORS = {"broker": (), "rack": ("brokers",)}
 """Kind of a root → how it reaches the coordinators that are ill with it."""
 LEADERS = ("leaders",)
+STALLS, STALLS_MS = 0.5, 60_000
+"""A client waits for a broker that has gone with all it reads, for as long as it takes to find the next leader."""
 MOVES_MS = 180_000
 """A coordinator that goes holds up its groups until another one is found; who falls behind later does so for itself."""
 WAITS = frozenset({"latency", "queue", "threads"})
@@ -51,13 +54,17 @@ def coordinated(root: Entity, walker: Walker) -> dict[Entity, Entity | None]:
 
 
 def strained_part(
-    s: Symptom, root: Entity, onset: int, by: Mapping[Entity, Entity | None], waiting: Mapping[str, None], evidence: Evidence
-) -> float:
+    s: Symptom, root: Entity, onset: int, by: Mapping[Entity, Entity | None], waiting: Mapping[str, None],
+    stalled: Mapping[Entity, None], evidence: Evidence,
+) -> float:  # fmt: skip
     """As ``led_part``, whichever way it was done.
 
     ``by``: what ``coordinated`` says. ``waiting``: brokers that the root strains, so that what they lead falls behind in turn.
+    ``stalled``: what ``stalled_by`` says.
     """
     part = led_part(s, root, ())
+    if part < STALLS and s.entity in stalled and abs(s.since_ms - onset) <= STALLS_MS:
+        part = STALLS
     if part < 1.0:
         part = max([part, *(float(of_it) for broker, of_it in s.detail.get("led", {}).items() if broker in waiting)])
     if part == 1.0 or s.entity not in by:
@@ -67,6 +74,13 @@ def strained_part(
         return 1.0
     there = evidence.shown[s.entity].symptoms
     return 1.0 if "commits-stopped" in there or any(FAMILY[k] in HELD_UP for k in there) else part
+
+
+def stalled_by(root: Entity, walker: Walker, evidence: Evidence) -> dict[Entity, None]:
+    """Groups that read from a broker when it went; empty for any other root."""
+    if root.kind != "broker" or evidence.symptom(root, "broker-gone") is None:
+        return {}
+    return dict.fromkeys(walker.walk(root, ("led-groups",)))
 
 
 def burdened(leaders: Iterable[Entity], waiting: Mapping[str, None], evidence: Evidence) -> dict[str, None]:

@@ -21,7 +21,7 @@ from math import fsum
 from kroute.contracts.common import Entity
 from kroute.diagnosis.candidate import OLDER_MS, Candidate, timely
 from kroute.diagnosis.evidence import FAMILY, Evidence, Unit
-from kroute.diagnosis.led import HELD_UP, TELLS, WAITS, burdened, coordinated, strained_part, through
+from kroute.diagnosis.led import HELD_UP, TELLS, WAITS, burdened, coordinated, stalled_by, strained_part, through
 from kroute.diagnosis.paths import Walker
 from kroute.signals.model import Symptom
 
@@ -55,6 +55,8 @@ READERS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 LED = ("led-groups",)
 """The last step to who reads what a broker leads."""
+BACK_MS = 120_000
+"""Within this time of the end of what held them up the members of a group are back; what moves them later is another matter."""
 MOST_COUNTED = 200
 """Of more at the end of a path the share in the whole cluster is taken."""
 Steps = tuple[str, ...]
@@ -97,6 +99,7 @@ class _Reach:
         self._accounted, self._evidence, self._walker = accounted, evidence, walker
         self._one_of_many = c.root.kind in ONE_OF_MANY
         self._by = coordinated(c.root, walker)
+        self._stalled = stalled_by(c.root, walker, evidence)
         self._waiting = _waiting(c, brokers)
         self._carriers = _carriers(c.root, evidence)
         self._readers: dict[Entity, None] | None = None
@@ -114,7 +117,8 @@ class _Reach:
         p = SIBLING if e.kind == root.kind and e != root else LIKELY
         if self._one_of_many:
             p *= self._of_one(s, steps, after=after)
-        p *= timely(s, e, self._c) * strained_part(s, root, self._c.onset, self._by, self._waiting, self._evidence)
+        p *= timely(s, e, self._c)
+        p *= strained_part(s, root, self._c.onset, self._by, self._waiting, self._stalled, self._evidence)
         return p * self._share(steps, e.kind, s.kind) if p else 0.0
 
     def _possible(self, s: Symptom, *, after: bool) -> bool:
@@ -123,6 +127,8 @@ class _Reach:
         if not _passed_on(s.kind) or not NAMES_ITSELF.isdisjoint(self._evidence.units[u].kinds):
             return False
         if after and s.since_ms < self._c.ended - OLDER_MS:
+            return False
+        if self._c.over and family in HELD_UP and s.since_ms > self._c.ended + BACK_MS:
             return False
         if e == root:
             return True

@@ -93,6 +93,19 @@ def test_a_coordinator_that_goes_holds_up_its_groups_while_it_goes() -> None:
     assert causes(400) == [("broker-down", "broker/2"), ("slow-consumer", "group/g5")]
 
 
+@pytest.mark.parametrize(("group", "after_s", "its_own"), [("g2", 20, False), ("g2", 300, True), ("g4", 20, True)])
+def test_a_client_may_stand_still_altogether_as_a_broker_that_it_reads_from_goes(group: str, after_s: int, its_own: bool) -> None:
+    """g2 reads from 2 and 3, g4 from 4 and 5; the lag of both grew as much on what the others lead."""
+    w = Town()
+    w.see("broker/2", "broker-gone", "leaders-moved", "replica-behind", since=T0 - 900_000)
+    w.see("cluster/prod", "under-replicated", since=T0 - 900_000)
+    w.see(f"group/{group}", "lag-growing", since=T0 - 900_000 + after_s * 1000, detail={"led": {}})
+    reads = entity("broker/2") in w.estate.related(entity(f"group/{group}"), "leaders")
+    assert reads is (group == "g2")
+    assert entity("broker/2") not in w.estate.related(entity(f"group/{group}"), "coordinator")
+    assert (("slow-consumer", f"group/{group}") in w.found()) is its_own
+
+
 def test_a_rack_that_fails_does_not_make_lag_elsewhere_its_own() -> None:
     def causes(led: dict[str, float], rack: str) -> Roots:
         w = Town()

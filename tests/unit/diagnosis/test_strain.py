@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kroute.contracts.inputs import BrokerInfo, PartitionInfo, TopicInfo, Topology
 from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.infer import diagnose
@@ -284,3 +286,19 @@ def test_on_automq_what_waits_for_the_object_store_is_no_trouble_of_the_network(
     w.all_ill("broker", "object-store-failing", "object-store-slow", "back-pressure", *stuck)
     w.all_ill("rack", "probe-failing", "probe-slow", of=RACKS)
     assert list(w.found()) == [("object-store-trouble", "cluster/prod")]
+
+
+@pytest.mark.parametrize(("after_s", "its_own"), [(60, False), (200, True)])
+def test_members_that_move_minutes_after_a_broker_is_back_are_not_its_aftermath(after_s: int, its_own: bool) -> None:
+    w = Town()
+    over = w.now - 600_000
+    gone = [
+        Symptom(kind=kind, entity=entity("broker/1"), since_ms=over - 400_000, last_ms=over)
+        for kind in ("broker-gone", "leaders-moved", "replica-behind")
+    ]
+    w.see("group/g1", "member-churn", since=over + after_s * 1000)
+    evidence = Evidence(w.board, w.estate, {(s.entity, s.kind): s for s in gone}, w.changes, w.now)
+    suspects = Suspects(w.catalogue, w.estate, evidence, Walker(w.estate))
+    strain(suspects.weighed.values(), evidence, Walker(w.estate))
+    cover = suspects.weighed["broker-down", entity("broker/1")].cover
+    assert (evidence.shown[entity("group/g1")].units["rebalance"] not in cover) is its_own

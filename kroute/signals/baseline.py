@@ -18,8 +18,9 @@ SIGMA = 1.4826
 """Standard deviations per MAD of a normal distribution."""
 WEEK_HOURS = 168
 ILL_MS = 90_000
-"""Of a series that was beyond the field's threshold from its first poll on, one sample in this time counts towards ``ENOUGH``:
-after 20 to 30 minutes what it always was is its usual; who begins to look in the middle of a trouble has the time to tell it."""
+"""Of a series without a usual that was beyond the field's threshold from its first poll on, or whose entity is ill in another
+way, one sample in this time counts towards ``ENOUGH``: after 20 to 30 minutes what it always was is its usual; who begins to
+look in the middle of a trouble has the time to tell it."""
 FREEZE_MAX_MS = 86_400_000
 """A symptom freezes the baselines of its entity for a day at most: then what it shows is the new usual."""
 

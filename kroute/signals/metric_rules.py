@@ -86,9 +86,14 @@ class View(Protocol):
 
     entity: Entity
     now_ms: int
+    interval_ms: int
 
     def series(self, name: str, add: bool) -> Series:
         """The feature over the last polls; empty when the newest poll did not have it."""
+        ...
+
+    def heads(self, name: str) -> Series:
+        """The newest poll of each source that has the feature, in no order."""
         ...
 
     def newest(self, name: str) -> float | None:

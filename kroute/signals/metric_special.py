@@ -52,18 +52,25 @@ def disk_filling(view: View) -> Finding | None:
 
 def controller_missing(view: View) -> Finding | None:
     """M31: active controllers over all sources are not one. Only where a controller was ever seen to be active,
-    for who scrapes the followers alone always sees none; and not while a source that may hold it is not heard."""
-    series = view.series("active_controllers", True)
-    if not series:
+    for who scrapes the followers alone always sees none; and not while a source that may hold it is not heard.
+
+    It moves from one to the other between their polls: none is none in the newest polls of any source, and who held it
+    and is polled no more holds it no more.
+    """
+    name = "active_controllers"
+    most, summed = view.series(name, False), view.series(name, True)
+    if not most:
         return None
-    if series[-1][1] < 1 and view.unheard("active_controllers"):
+    if most[-1][1] < 1 and view.unheard(name):
         return None
-    if view.symptom("controller-missing") is None and not any(v >= 1 for _, v in series):
+    if view.symptom("controller-missing") is None and not any(v >= 1 for _, v in most):
         return None
-    wrong = [v != 1 for _, v in series]
+    holders = [at for at, v in view.heads(name) if v >= 1]
+    several = len(holders) > 1 and summed[-1][0] - min(holders) <= 1.5 * view.interval_ms
+    wrong = [a < 1 or (several and b > 1) for (_, a), (_, b) in zip(most, summed, strict=True)]
     if len(wrong) >= 3 and all(wrong[-3:]):
-        return _found(series, wrong, f"{number(series[-1][1])} active controllers", "active_controllers")
-    return _keep(view, "controller-missing", series, wrong)
+        return _found(summed, wrong, f"{number(summed[-1][1])} active controllers", name)
+    return _keep(view, "controller-missing", summed, wrong)
 
 
 def heartbeats_missed(view: View) -> Finding | None:

@@ -84,6 +84,8 @@ class Memory(msgspec.Struct, array_like=True):
     transactions: dict[str, OpenTransaction] = {}
     longest: dict[str, int] = {}
     """Transactional id → the longest it was seen open before it ended (ms), of those that took over a minute."""
+    controller: int = -1
+    """Who led the metadata quorum last."""
 
 
 Word = tuple[frozenset[str], list[Broken]]
@@ -240,14 +242,16 @@ def _count(
 
 
 def _controller(memory: Memory, t: Tally, at_ms: int, active: dict[str, Symptom]) -> list[Broken]:
-    """T8: no leader for two polls, or three new epochs within ten minutes."""
+    """T8: no leader for two polls, or three new epochs within ten minutes, without those that a broker made by going."""
     c = t.controller
     if c is None:
         return []
     if c.epoch is not None:
-        if memory.epoch >= 0 and c.epoch > memory.epoch:
+        if memory.epoch >= 0 and c.epoch > memory.epoch and not _went(memory, t, memory.controller):
             memory.epochs_ms = [*memory.epochs_ms[-9:], *[at_ms] * min(c.epoch - memory.epoch, 10)][-10:]
         memory.epoch = max(memory.epoch, c.epoch)
+    if c.leader is not None and c.leader >= 0:
+        memory.controller = c.leader
     none = c.leader is None or c.leader < 0
     since = _first(memory, "no-controller", none, at_ms)
     recent = [e for e in memory.epochs_ms if at_ms - e <= CHURN_MS]
@@ -257,3 +261,12 @@ def _controller(memory: Memory, t: Tally, at_ms: int, active: dict[str, Symptom]
     if none and (since < at_ms or "controller-churn" in active):
         return [Broken("controller-churn", since, 0.0, "the metadata quorum has no leader", {"leader": None})]
     return []
+
+
+def _went(memory: Memory, t: Tally, broker: int) -> bool:
+    """True for a broker that is not there, was not at the last poll, or has lost most of what it led since: it was restarted."""
+    b = memory.brokers.get(broker)
+    if b is None or not t.listed:
+        return False
+    restarted = b.leads >= LEADERS_LEAST and t.leads.get(broker, 0) < LEADERS_LOST * b.leads
+    return t.listed.get(broker, "gone") in DOWN or b.down_ms >= 0 or restarted

@@ -29,7 +29,7 @@ KEEP_BASE_MS = 7 * 86_400_000
 SourceKey = tuple[str, ...]
 """kind, cluster, and what tells the source from others of its kind."""
 Frozen = Callable[[Entity], frozenset[str] | None]
-"""None: the entity's baselines are fed; else they are held still, but for those features that have no usual yet."""
+"""None: the entity's baselines are fed; else they are held still, but for what has no usual yet and is not among these."""
 Values = dict[Entity, dict[str, float]]
 
 
@@ -228,15 +228,17 @@ class RingStore:
                     if name in self._hourly:
                         by_hour = hourly.setdefault(hour_of_week(p.at_ms), {})
                         by_hour.setdefault(entity, {}).setdefault(name, []).append(value)
-        still = {e: names for e in series if (names := frozen(e)) is not None}
+        still = {e: about for e in series if (about := frozen(e)) is not None}
         for entity, features in series.items():
             if entity not in still:
                 _apply(ring.base.setdefault(entity, {}), features)
                 ring.base_at[entity] = ring.fed_ms
-            elif learnt := {n: v for n, v in features.items() if n in still[entity]}:
-                bases = ring.base.setdefault(entity, {})
+                continue
+            bases = ring.base.get(entity, {})
+            learnt = {n: v for n, v in features.items() if n not in still[entity] and not bases.get(n, Base()).enough}
+            if learnt:
                 worth = -(-len(batch) * ring.interval_ms // ILL_MS)
-                _apply(bases, {n: v for n, v in learnt.items() if not bases.get(n, Base()).enough}, worth)
+                _apply(ring.base.setdefault(entity, {}), learnt, worth)
                 ring.base_at[entity] = ring.fed_ms
         for entity in [e for e, at in ring.base_at.items() if at < ring.fed_ms - KEEP_BASE_MS and e not in series]:
             del ring.base[entity], ring.base_at[entity]

@@ -7,7 +7,7 @@ import math
 from kroute.contracts.common import Entity
 from kroute.signals.baseline import FREEZE_MAX_MS, Base, hour_of_week
 from kroute.signals.board import Board
-from kroute.signals.metric_rules import PEER_POLLS, Finding, Series
+from kroute.signals.metric_rules import PEER_POLLS, RULES, Finding, Series
 from kroute.signals.model import Src, Symptom
 from kroute.signals.ring import Poll, Ring, RingStore, SourceKey
 
@@ -17,6 +17,8 @@ LABELLED = ("principal", "topic", "group")
 START_POLLS = 3
 """The first polls of a process: not all that it tells is there at once."""
 FEW_SOURCES = 3
+LATELY = 4
+"""What a source told in these polls and does not tell now, as it starts anew, is not heard."""
 DEEP = 12
 """Where many sources add up, only this many polls of each are looked at: no level rule needs more."""
 
@@ -49,6 +51,9 @@ class EntityView:
             value = math.fsum(v for _, v in there) if add else max(v for _, v in there)
             out.append((max(at for at, _ in there), value))
         return out[::-1]
+
+    def heads(self, name: str) -> Series:
+        return [s[-1] for r in self._with(name) if (s := self._of(r, name))]
 
     def newest(self, name: str) -> float | None:
         values = [v for _, r in self.sources if r.newest is not None and (v := self._value(r.newest, name)) is not None]
@@ -108,9 +113,12 @@ class EntityView:
         return out
 
     def unheard(self, name: str) -> bool:
-        heard = [k for k, _ in self.sources]
-        missing = [r.newest for k in self._store.sources.get(self.entity, ()) if k not in heard for r in (self._store.rings[k],)]
-        return any(p is not None and self._value(p, name) is not None for p in missing)
+        heard = dict(self.sources)
+        for key in self._store.sources.get(self.entity, ()):
+            told = [self._value(p, name) is not None for p in self._store.rings[key].polls[-LATELY:]]
+            if (any(told) and not told[-1]) if key in heard else (bool(told) and told[-1]):
+                return True
+        return False
 
     def start_ms(self, name: str) -> int | None:
         rings = self._with(name)
@@ -168,7 +176,15 @@ def symptom_of(kind: str, entity: Entity, finding: Finding, at_ms: int, src: Src
     )
 
 
+_FEATURES = {r.kind: [f.name for f in r.features] for rules in RULES.values() for r in rules}
+
+
 def frozen(board: Board, entity: Entity, at_ms: int) -> frozenset[str] | None:
-    """While a symptom of the entity holds its baselines still: the features that were always so, and may be learnt."""
+    """While a symptom of the entity holds its baselines still: the features it is about. Others whose usual is not known yet
+    may be learnt, and so may what was always so. None where nothing holds them."""
     holding = [s for s in board.of(entity).values() if at_ms - s.since_ms <= FREEZE_MAX_MS]
-    return frozenset(str(s.detail["feature"]) for s in holding if s.detail.get("from_start")) if holding else None
+    if not holding:
+        return None
+    about = [s for s in holding if not s.detail.get("from_start")]
+    told = {str(s.detail["feature"]) for s in about if "feature" in s.detail}
+    return frozenset(told.union(*(_FEATURES.get(s.kind, ()) for s in about)))

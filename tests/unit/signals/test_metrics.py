@@ -149,6 +149,24 @@ def test_m1_a_broker_whose_flushes_are_always_slow_is_not_called_slow(bench: Ben
     assert bench.status(broker(), "flush-slow") is Status.HEALTHY
 
 
+def test_what_is_usual_is_learnt_of_a_broker_that_is_ill_in_another_way(bench: Bench) -> None:
+    """Slowly: 15 s a poll, a sample in 90 s. What it is ill with is not learnt."""
+
+    def polls(these: range, bytes_in: float) -> None:
+        slow = sample("request_total_ms", 1200 if these.start else 700, request="Fetch", quantile="0.99")
+        feed(bench, these, slow, sample("bytes_in_rate", bytes_in))
+
+    polls(range(5), 28_000)
+    polls(range(5, 40), 28_000)
+    assert set(bench.board.of(broker())) == {"latency-high"}
+    polls(range(40, 44), 14e6)
+    assert bench.status(broker(), "traffic-high") is not Status.ACTIVE, "too early to know"
+    polls(range(44, 200), 28_000)
+    polls(range(200, 204), 14e6)
+    assert set(bench.board.of(broker())) == {"latency-high", "traffic-high"}
+    assert "fine: at most 1 s" in bench.symptom(broker(), "latency-high").why
+
+
 def test_m3_a_disk_that_will_be_full_within_two_hours(bench: Bench) -> None:
     for poll in range(16):
         bench.feed(scrape(poll, sample("disk_used_ratio", 0.6 + poll * 0.002)))
@@ -226,6 +244,27 @@ def test_m31_is_not_claimed_while_the_source_that_may_hold_it_is_not_heard(bench
     for poll in range(5, 30):
         feed(bench, [poll], sample("active_controllers", 0), of="101", kind="controller")
     assert bench.status(CLUSTER, "controller-missing") is Status.UNOBSERVED
+
+
+def test_m31_is_not_claimed_while_its_holder_starts_anew_and_another_takes_over(bench: Bench) -> None:
+    """Rolled one by one: 100 has it from 101, comes back and does not tell all at once; 102 was polled before it got it."""
+    controllers(bench, range(3), 0, 1, 0)
+    controllers(bench, range(3, 5), 1, 0, 0)
+    for poll in range(5, 8):
+        feed(bench, [poll], sample("cpu_ratio", 0.5), of="100", kind="controller")
+        feed(bench, [poll], sample("active_controllers", 0), of="101", kind="controller")
+        feed(bench, [poll], sample("active_controllers", 0), of="102", kind="controller")
+        assert bench.status(CLUSTER, "controller-missing") is not Status.ACTIVE
+    controllers(bench, range(8, 20), 0, 1, 0)
+    assert bench.status(CLUSTER, "controller-missing") is Status.HEALTHY
+
+
+def test_m31_who_held_it_and_is_polled_no_more_is_no_second_one(bench: Bench) -> None:
+    controllers(bench, range(5), 1, 0, 0)
+    for poll in range(5, 10):
+        for of, v in (("101", 1), ("102", 0)):
+            feed(bench, [poll], sample("active_controllers", v), of=of, kind="controller")
+        assert bench.status(CLUSTER, "controller-missing") is not Status.ACTIVE
 
 
 def test_m31_who_sees_followers_only_claims_nothing(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from kroute.contracts.inputs import BrokerInfo, Controller, LogDir, TopicInfo, Topology, Transaction, Voter
@@ -137,6 +138,17 @@ def test_t8_an_epoch_that_keeps_moving(bench: Bench) -> None:
     assert bench.symptom(CLUSTER, "controller-churn").why == "3 new controller epochs within 10 min"
     for poll in range(4, 50):
         bench.feed(healthy(poll, controller=Controller(leader=1, epoch=7)))
+    assert bench.status(CLUSTER, "controller-churn") is Status.HEALTHY
+
+
+def test_t8_epochs_that_brokers_made_by_going_do_not_count(bench: Bench) -> None:
+    """A rolling restart: each of them leads the quorum until it goes."""
+    for n, leader in enumerate((1, 2, 3)):
+        bench.feed(healthy(10 * n, controller=Controller(leader=leader, epoch=4 + n)))
+        down = tuple(b for b in R if b != leader)
+        lost = topology(10 * n + 1, down, *(part(i, down[i % 2], R, down) for i in range(15)))
+        bench.feed(msgspec.structs.replace(lost, controller=Controller(leader=down[0], epoch=5 + n)))
+        bench.feed(healthy(10 * n + 2, controller=Controller(leader=down[0], epoch=5 + n)))
     assert bench.status(CLUSTER, "controller-churn") is Status.HEALTHY
 
 

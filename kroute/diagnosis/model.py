@@ -100,7 +100,7 @@ class Remedy(Struct, frozen=True, forbid_unknown_fields=True):
 class Owners(Struct, frozen=True, forbid_unknown_fields=True):
     """Who reads and who acts; the first role that has a row is taken. ``also``: told as well.
 
-    ``action_by_trace``: what a task's trace blames (``config``, ``system``, ``schema``, ``auth``, ``other``: the
+    ``action_by_trace``: what a task's trace blames (``config``, ``system``, ``schema``, ``auth``, ``denied``, ``other``: the
     symptom detail ``trace_kind``) → the roles that act then, instead of ``action``.
     """
 

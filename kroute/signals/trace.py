@@ -7,10 +7,15 @@ MAX_TRACE = 2048
 
 KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("auth", (
-        "authenticationexception", "authorizationexception", "authentication failed", "not authorized", "unauthorized",
-        "access denied", "accessdenied", "permission denied", "invalid credentials", "password authentication",
-        "login failed", "status code 401", "status code 403", "http 401", "http 403", "forbidden", "expired token",
+        "authenticationexception", "authorizationexception", "authentication failed", "invalid credentials",
+        "password authentication", "login failed", "status code 401", "http 401", "expired token", "expiredtoken",
+        "access denied for user", "access denied for login",
     )),
+    ("denied", (
+        "access denied", "accessdenied", "permission denied", "denied on", "insufficient privilege", "insufficientprivilege",
+        "not authorized", "is unauthorized for", "status code 403", "http 403", "forbidden", "security_exception",
+    )),
+    ("auth", ("unauthorized",)),
     ("schema", (
         "serializationexception", "dataexception", "schemaexception", "deserializ", "schema registry", "schemaregistry",
         "schema not found", "incompatible schema", "schema being registered", "avrotypeexception", "jsonparseexception",
@@ -33,11 +38,12 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "server selection", "host is down", "network is down", "not reachable", "recovery mode", "shutting down",
     )),
 )  # fmt: skip
-"""Kind → words that name it, lower case. What speaks of the connector itself comes before what speaks of the system."""
+"""Kind → words that name it, lower case. What speaks of the connector itself comes before what speaks of the system. ``auth``:
+it is not known who asks; ``denied``: whoever it is may not, which the system's owner grants."""
 
 
 def classify(trace: str | None) -> str:
-    """``config`` | ``system`` | ``schema`` | ``auth`` | ``other``. The innermost cause that says something counts."""
+    """``config`` | ``system`` | ``schema`` | ``auth`` | ``denied`` | ``other``. The innermost cause that says something counts."""
     if not trace:
         return "other"
     causes = trace.lower().split("caused by:")

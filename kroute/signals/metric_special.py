@@ -26,6 +26,7 @@ STUCK_POLLS = 6
 DOMINANT_SHARE = 0.5
 BURST_POLLS = 4
 """Who reads a period's records at once takes most of the bytes out for a moment; only longer than that is it told."""
+SETTLED_MS = 180_000
 FADING = 0.5
 """Of its worst poll: what is less than this is coming to its end."""
 MESSAGES = Feature("messages", "records in", "/s", None, add=True)
@@ -103,14 +104,17 @@ def _apart(kind: str, view: View, times: float) -> Finding | None:
     if not mine or not others:
         return found
     before = view.symptom(kind)
-    if before is not None and before.detail.get("apart") == "yes" and max(mine) < FADING * max(since):
-        return found._replace(detail={**found.detail, "apart": "yes"})  # what ends is about what it was about
+    was = before is not None and before.detail.get("apart") == "yes"
+    from_ms = int(before.detail.get("apart_since", view.now_ms)) if before is not None and was else view.now_ms
     heard = [v for v in others if v is not None]
-    if len(heard) < len(others):
+    if was and (max(mine) < FADING * max(since) or view.now_ms - from_ms >= SETTLED_MS):
+        said = "yes"  # what ends is about what it was about, and what joins it minutes later is another matter
+    elif len(heard) < len(others):
         said = "open"  # the others have not been polled since: whether they fare alike is not known yet
     else:
         said = "yes" if max(mine) >= times * max(median(heard), 1e-9) else "no"
-    return found._replace(detail={**found.detail, "apart": said})
+    more = {"apart": said, "apart_since": from_ms} if said == "yes" else {"apart": said}
+    return found._replace(detail={**found.detail, **more})
 
 
 def dominates(view: View) -> Finding | None:

@@ -43,7 +43,7 @@ it is not known who asks; ``denied``: whoever it is may not, which the system's 
 
 
 def classify(trace: str | None) -> str:
-    """``config`` | ``system`` | ``schema`` | ``auth`` | ``denied`` | ``other``. The innermost cause that says something counts."""
+    """A kind of ``KINDS``, or ``other``. The innermost cause that says something counts."""
     if not trace:
         return "other"
     causes = trace.lower().split("caused by:")

@@ -426,6 +426,17 @@ def test_m44_a_failing_rack_stands_apart_until_it_is_well(bench: Bench) -> None:
     assert [apart(bench, r) for r in "abc"] == ["yes", "no", "no"]
 
 
+@pytest.mark.parametrize(("polls", "said"), [(3, "no"), (16, "yes")])
+def test_m44_a_rack_that_stood_apart_for_minutes_still_does_when_another_trouble_joins_it(
+    bench: Bench, polls: int, said: str
+) -> None:
+    probed(bench, range(3), a=[0], b=[0], c=[0])
+    probed(bench, range(3, 3 + polls), a=[0.4], b=[0.1], c=[0.1])
+    assert [apart(bench, r) for r in "abc"] == ["yes", "no", "no"]
+    probed(bench, range(3 + polls, 7 + polls), a=[0.5], b=[0.45], c=[0.4])
+    assert [apart(bench, r) for r in "abc"] == [said, "no", "no"]
+
+
 def test_m44_what_comes_and_goes_in_all_racks_sets_none_apart(bench: Bench) -> None:
     """One broker that falls again and again: each rack's probe meets it at another of its polls."""
     probed(bench, range(3), a=[0], b=[0], c=[0])

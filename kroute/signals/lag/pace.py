@@ -16,6 +16,9 @@ from kroute.signals.lag.skew import Skew
 from kroute.signals.lag.verdict import Found, Verdict, number, span
 from kroute.signals.lag.view import LEARNT_MOVES, UNLEARNT_RISE, View
 
+FEW_MOVES, MOMENT = 20, 4.0
+"""A group that was seen to commit in fewer polls than this, and read in a moment what took so many times as long to gather,
+comes now and then."""
 LAGGING = ("lag-growing", "commits-slow", "commits-stopped", "group-empty")
 
 
@@ -55,6 +58,8 @@ def movement(v: View, carry: Carry) -> None:
             _learn(v, carry, t - was.moved_ms)
     elif v.made[-1] > v.made[-2]:
         carry.pending = was.pending + 1
+    if carry.moves < FEW_MOVES:
+        carry.period_ms = max(carry.period_ms, _gathered_ms(v))
 
 
 def _learn(v: View, carry: Carry, silence_ms: int) -> None:
@@ -119,6 +124,16 @@ def _stands_out(v: View) -> bool:
         return True
     before = [p.carry.behind_s for p in v.polls[:-1] if p.carry.behind_s >= 0.0]
     return not before or v.behind_s > UNLEARNT_RISE * min(before)
+
+
+def _gathered_ms(v: View) -> int:
+    """How long a group had stayed away that came, read in a moment what had gathered without it, and leaves at this poll."""
+    empty = [p.state == "Empty" for p in v.polls]
+    came = next((i for i in range(v.n - 2, -1, -1) if empty[i]), -1)
+    if not empty[-1] or came < 0 or came == v.n - 2 or v.rate <= 0:
+        return 0
+    gathered_ms = 1000.0 * (v.read[-1] - v.read[came]) / v.rate
+    return int(gathered_ms) if gathered_ms >= MOMENT * (v.t - v.polls[came].t) else 0
 
 
 def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:

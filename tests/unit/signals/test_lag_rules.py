@@ -344,3 +344,23 @@ def test_l1_who_was_far_behind_when_it_was_first_seen_has_to_get_half_as_far_aga
         end, behind = 1_000_000 + 30 * 1_000 * k, 60_000 * (1 + (grows_to - 1) * k / 14)
         b.feed(poll(30 * k, [end - int(behind)], [end], interval_s=30))
     assert ("lag-growing" in b.ever()) is told
+
+
+@pytest.mark.parametrize(("gathered_s", "late"), [(600, False), (30, True)])
+def test_l3_who_comes_once_and_reads_in_a_moment_what_gathered_stays_away_for_as_long(gathered_s: int, late: bool) -> None:
+    """First seen while it is away: how long it stays away is what waited for it then, by the rate at which that comes."""
+    b, rate = Bench(), 100
+
+    def end(k: int) -> int:
+        return 1_000_000 + rate * 30 * k
+
+    for k in range(6):
+        b.feed(poll(30 * k, [end(0) - rate * gathered_s] * 2, [end(k)] * 2, state="Empty", members=()))
+    for k in (6, 7, 8):
+        b.feed(poll(30 * k, [end(k)] * 2, [end(k)] * 2, members=(member("m", range(2)),)))
+    for k in range(9, 25):
+        b.feed(poll(30 * k, [end(8)] * 2, [end(k)] * 2, state="Empty", members=()))
+    assert bool(b.ever() & {"commits-stopped", "group-empty", "lag-growing"}) is late
+    for k in range(25, 55):
+        b.feed(poll(30 * k, [end(8)] * 2, [end(k)] * 2, state="Empty", members=()))
+    assert {"commits-stopped", "group-empty"} <= b.ever(), "it is missed when it does not come again"

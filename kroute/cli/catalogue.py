@@ -89,6 +89,7 @@ def describe(cause: Cause) -> list[Text]:
         owners.append(f"told as well: {', '.join(ROLES[r] for r in cause.owners.also)}")
     out += _section("Who", owners)
     out += _section("Who suffers", [where(p) for p in cause.impact])
+    out += _section("Who reads a backlog when it is over", [where(p) for p in cause.aftermath])
     for r in cause.remedies:
         out += _section(f"Remedy {r.id}", _remedy(r))
     if cause.runbook_hint:

@@ -73,6 +73,7 @@ class Compiled(NamedTuple):
     """True when all that is required is seen at the root itself."""
     lasts_ms: int
     strains: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
+    aftermath: tuple[tuple[str, ...], ...] = ()
     """(steps from the root, kinds of entities at their end; empty: all)."""
 
 
@@ -255,6 +256,7 @@ def _compile(cause: Cause, problems: _Problems) -> Compiled:
         at_root=bool(required) and all(not t.steps for t in required),
         lasts_ms=int(lasts_s * 1000),
         strains=each("strains", cause.strains, _strain),
+        aftermath=each("aftermath", cause.aftermath, paths.parse),
     )
 
 

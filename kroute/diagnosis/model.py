@@ -127,6 +127,8 @@ class Cause(Struct, frozen=True, forbid_unknown_fields=True):
     changes: tuple[DeclaredChange, ...] = ()
     impact: tuple[str, ...] = ("self",)
     """Paths from the root to the groups (or topics) that suffer."""
+    aftermath: tuple[str, ...] = ()
+    """Paths to groups that read a backlog when it is over, besides those that suffered."""
     strains: tuple[Strain, ...] = ()
     """What else may show stray symptoms while this lasts; it never buys the cause."""
     remedies: tuple[Remedy, ...] = ()

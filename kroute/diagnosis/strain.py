@@ -243,6 +243,6 @@ def _at(c: Candidate, evidence: Evidence, walker: Walker) -> Iterator[tuple[Enti
 
 def _aftermath(c: Candidate) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
     """D11: paths from the root to what a backlog burdens."""
-    groups = [steps for steps in c.compiled.impact if "members" not in steps]
+    groups = [steps for steps in (*c.compiled.impact, *c.compiled.aftermath) if "members" not in steps]
     ends = [(*steps, step) for steps in groups for step in ("leaders", "group-principals")]
     return [*((steps, ()) for steps in (*groups, *ends)), (("cluster", "members"), ("rack",))]

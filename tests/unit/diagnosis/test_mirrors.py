@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from kroute.contracts.common import Entity
+from kroute.diagnosis.evidence import Evidence
+from kroute.diagnosis.infer import diagnose
 from kroute.diagnosis.paths import Walker, mirrored_names, parse
+from kroute.signals.model import Symptom
 from tests.unit.diagnosis.world import C, World
 
 LINK = Entity("link", C, "move")
@@ -45,9 +48,24 @@ def test_mirrors_are_told_by_name_and_any_topic_may_be_one_where_nobody_reports_
     assert names(walker.walk(LINK, (*MIRRORS, "consumers"))) == sorted(f"of-{m}" for m in mirrors)
 
 
-def test_a_mirror_that_stands_still_and_who_reads_what_comes_at_once_hang_on_the_link_that_failed() -> None:
+def ill(w: World, *, over: bool) -> dict[tuple[Entity, str], Symptom]:
+    """The link fails, or did until 90 s ago and a mirror of it stood still with it."""
+    if not over:
+        w.see("link/move", "link-lagging", "link-failing", since=w.now - 600_000)
+        return {}
+    w.well("link/move", "metrics")
+    w.well("topic/old.refunds", "lag")
+    ended = w.now - 90_000
+    gone = ((LINK, "link-lagging"), (LINK, "link-failing"), (Entity("topic", C, "old.refunds"), "produce-stopped"))
+    return {(e, k): Symptom(kind=k, entity=e, since_ms=ended - 600_000, last_ms=ended) for e, k in gone}
+
+
+@pytest.mark.parametrize(("over", "whose"), [(True, ["link/move"]), (False, ["group/of-old.refunds", "link/move"])])
+def test_who_reads_what_comes_at_once_when_a_link_goes_on_hangs_on_it_and_not_before(over: bool, whose: list[str]) -> None:
     w = world("orders", "refunds", "x", "y")
-    w.see("link/move", "link-lagging", "link-failing", since=w.now - 300_000)
-    w.see("topic/old.refunds", "produce-stopped", since=w.now - 300_000)
+    gone = ill(w, over=over)
     w.see("group/of-old.refunds", "lag-growing", "commits-slow", since=w.now - 60_000)
-    assert w.causes() == [("migration-sync-lag", "link/move")]
+    w.well("group/of-home", "lag")
+    found = diagnose(w.catalogue, w.estate, Evidence(w.board, w.estate, gone, w.changes, w.now))
+    assert sorted(str(h.root) for h in found) == whose
+    assert "migration-sync-lag" in [h.cause for h in found]

@@ -16,6 +16,7 @@ UNOWNED = "unowned"
 PLATFORM_FALLBACK = "fallback:platform"
 DEFAULT_FALLBACK = "fallback:default"
 
+READING_OLD = ("catching-up", "reading-fast", "offset-rewound")
 _LINKS: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
     "group": {
         "connector": (("group",),),
@@ -92,7 +93,7 @@ class Finder:
         if word == "service":
             return self._of_service(incident)
         if word == "reader":
-            return self._of_groups(self._named(incident))
+            return self._of_groups(self._named(incident) or _behind(incident))
         denied = _denied(incident) if word == "topic" else []
         for e in denied or self._walk(word, incident):
             m = self._ownership.resolve(e.kind, e.cluster, e.name)
@@ -202,6 +203,16 @@ class Finder:
         if not near:
             near.update(dict.fromkeys(e for e in (*shown, *felt) if e.kind == kind))
         return sorted(near, key=lambda e: (e not in shown, e not in felt, e))
+
+
+def _behind(incident: Incident) -> list[Entity]:
+    """Groups of the evidence that read old records: who falls behind for their sake last, and who does so still first."""
+    found = [
+        ((e, "lag-growing") in incident.evidence, evidence.cleared_ms is not None, evidence.symptom.since_ms, e)
+        for (e, kind), evidence in incident.evidence.items()
+        if e.kind == "group" and kind in READING_OLD
+    ]
+    return list(dict.fromkeys(e for *_, e in sorted(found)))
 
 
 def _denied(incident: Incident) -> list[Entity]:

@@ -19,6 +19,8 @@ from kroute.signals.lag.view import LEARNT_MOVES, UNLEARNT_RISE, View
 FEW_MOVES, MOMENT = 20, 4.0
 """A group that was seen to commit in fewer polls than this, and read in a moment what took so many times as long to gather,
 comes now and then."""
+FAR_S = 600.0
+"""Who is further behind than this and comes nearer reads old records, however usual that is for it."""
 LAGGING = ("lag-growing", "commits-slow", "commits-stopped", "group-empty")
 
 
@@ -176,11 +178,13 @@ def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
 
 def _catching_up(v: View, out: Verdict) -> None:
     """L5: lag is large and falls. Says when it ends; not a fault (Burrow#155, #738)."""
-    limit = max(v.usual_s + v.step_s, 3 * v.step_s)
+    limit = max(min(v.usual_s, FAR_S) + v.step_s, 3 * v.step_s)
     large = v.work[-1] > limit * v.rate and v.work[-1] >= 20
     if not large and "catching-up" not in out.was:
         return
     w = v.tooth + 1
+    if w > 2 and v.n > 3 and all(a < b for a, b in pairwise(v.read[-4:])):
+        w = 2  # however seldom it commits otherwise, now it does in every poll
     slope = v.slope(max(3, w + 1))
     down = slope < -max(0.02 * v.rate, 0.0002 * v.work[-1]) and v.read[-1] > v.read[max(0, v.n - 1 - w)]
     new, old = v.work[-w:], v.work[-2 * w : -w] or v.work[:1]

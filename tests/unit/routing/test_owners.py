@@ -48,6 +48,27 @@ def test_the_service_of_the_group_that_reads_from_outside_acts() -> None:
     assert r.finder.owner(("reader", "governance"), inc).team == "team-search"
 
 
+def test_who_reads_old_records_acts_and_not_who_falls_behind_for_it_or_owns_the_topic() -> None:
+    r = Rolls()
+    r.state("topic", "pay", owner="team-pay", service="shop")
+    for group in ("a-live", "b-export", "c-export-done"):
+        r.state("group", group, owner=f"team-{group}")
+    inc = r.incident(Entity("topic", C, "pay"), "stable-end-stuck")
+    assert r.finder.owner(("reader", "service"), inc).team == "team-shop"
+
+    def shows(group: str, kind: str, cleared_ms: int | None = None) -> None:
+        e = Entity("group", C, group)
+        inc.evidence[(e, kind)] = Evidence(symptom=Symptom(kind=kind, entity=e, since_ms=1, last_ms=2), cleared_ms=cleared_ms)
+
+    shows("a-live", "lag-growing", 2)
+    shows("a-live", "catching-up")
+    assert r.finder.owner(("reader", "service"), inc).team == "team-a-live"
+    shows("c-export-done", "reading-fast", 2)
+    assert r.finder.owner(("reader", "service"), inc).team == "team-c-export-done"
+    shows("b-export", "catching-up")
+    assert r.finder.owner(("reader", "service"), inc).team == "team-b-export"
+
+
 def test_who_owns_the_topic_that_was_denied_acts_and_not_who_was_denied() -> None:
     r = Rolls()
     r.state("topic", "mine", owner="team-search")

@@ -181,6 +181,19 @@ def test_lag_that_is_large_and_falls_is_catching_up_and_says_when_it_ends() -> N
     assert b.active() == ()
 
 
+def test_who_is_behind_by_hours_as_usual_catches_up_in_polls_of_its_run() -> None:
+    """An export that runs now and then: what it reads is old, however usual that is, and it commits in every poll now."""
+    b, rate, behind = Bench(), 1000, 3_000_000
+    for k in range(60):
+        b.feed(poll(30 * k, [0] * 2, [behind + rate * 30 * k] * 2, state="Empty", members=()))
+    assert "catching-up" not in b.ever()
+    end = behind + rate * 30 * 60
+    for k in range(60, 64):
+        at = [4 * rate * 30 * (k - 59)] * 2
+        b.feed(poll(30 * k, at, [end + rate * 30 * (k - 60)] * 2, members=(member("m", range(2)),)))
+    assert "catching-up" in b.active()
+
+
 def test_catching_up_tells_an_end() -> None:
     b = simulate(Bench(), 38, speed=lambda t: 1e9 if t < 600 else 0 if t < 1000 else 200)
     s = b.symptom("catching-up")

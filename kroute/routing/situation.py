@@ -39,7 +39,8 @@ JUST_OVER_MS = 120_000
 def hush(incident: Incident, felt: Felt, silences: list[Stamped], changes: Changes, now_ms: int) -> Hush:
     """Silences in force and declared maintenance that cover the incident.
 
-    What was over when the maintenance was is not opened afterwards, while it recovers and nobody suffers.
+    What was over when the maintenance was is not opened afterwards, while it recovers; nor does the end of a maintenance open
+    anything at once. Neither holds while somebody suffers or partitions are at stake.
     """
     subject = Subject(
         incident.cause,
@@ -56,8 +57,9 @@ def hush(incident: Incident, felt: Felt, silences: list[Stamped], changes: Chang
                 return Hush(_silence(s), ())
             partial.append(s)
     since = now_ms
-    if incident.phase == "recovering" and incident.recovering_since_ms is not None and not felt.suffering():
-        since = incident.recovering_since_ms - JUST_OVER_MS
+    if not felt.suffering() and not _availability(incident):
+        over = incident.recovering_since_ms if incident.phase == "recovering" else None
+        since = (now_ms if over is None else over) - JUST_OVER_MS
     for c in changes.touching(incident.root, ("maintenance",), since, now_ms):
         return Hush(Suppressed(by="maintenance", id=c.id, who=c.by, why=c.why, until=rfc3339(end_ms(c))), ())
     return Hush(None, tuple(partial))
@@ -66,7 +68,7 @@ def hush(incident: Incident, felt: Felt, silences: list[Stamped], changes: Chang
 def situation(incident: Incident, cause: Cause, felt: Felt, changes: Changes, policy: InForce, now_ms: int) -> Situation:
     """The facts that rules 2 to 6 decide on; what is suppressed is decided like the rest and then silenced."""
     states = felt.states()
-    threatened = any(_threatens(kind, incident) for (_, kind), e in incident.evidence.items() if e.cleared_ms is None)
+    threatened = _availability(incident)
     return Situation(
         breached="breached" in states,
         at_risk="at-risk" in states,
@@ -81,6 +83,10 @@ def situation(incident: Incident, cause: Cause, felt: Felt, changes: Changes, po
         page_confidence=policy.numbers.page_confidence,
         first_tier=any(a.tier == "1" for a in felt.suffering()),
     )  # fmt: skip
+
+
+def _availability(incident: Incident) -> bool:
+    return any(_threatens(kind, incident) for (_, kind), e in incident.evidence.items() if e.cleared_ms is None)
 
 
 def _threatens(kind: str, incident: Incident) -> bool:

@@ -189,8 +189,7 @@ class Estate:
             there = dict.fromkeys(only)
             new = {i: state if i in there else "gone" for i, state in new.items()}
         if at >= self._brokers_at.get(c, -1):
-            for i, state in new.items():
-                self._former.state(_broker(c, i), state == "alive", at)
+            self._former.states({_broker(c, i): state == "alive" for i, state in new.items()}, at)
         if new != old and at >= self._brokers_at.get(c, -1):
             self.brokers[c], self._brokers_at[c] = new, at
             self._rows.put(TABLE, rowkeys.join("brokers", c), msgspec.msgpack.encode((at, sorted(new.items()))))
@@ -338,7 +337,8 @@ class Estate:
         if new == list(self._out.get(key, ())) or (at is not None and at < self._edges_at.get(key, -1)):
             return
         if at is not None and relation in HELD:
-            self._former.lost(e, relation, [o for o in self._out.get(key, ()) if o not in new], at)
+            gone = [o for o in self._out.get(key, ()) if o not in new]
+            self._former.lost(e, relation, gone, at, told=e.cluster in self.brokers)
         self._set_edges(e, relation, new)
         row = rowkeys.join("edge", relation, *e)
         if new:

@@ -1,8 +1,11 @@
-"""What hung on a broker before it went: a dead broker leads nothing, yet its trouble is that of all it led."""
+"""What hung on a broker before it went: a dead broker leads nothing, yet its trouble is that of all it led.
+
+What moved away since its broker was told last hangs on it still: who reads from it is polled sooner than it is told gone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -12,6 +15,8 @@ from kroute.signals.model import Rows
 
 HELD = frozenset({"leaders", "topic-leaders", "coordinator", "replicas"})
 """Relations to a broker that move away from it when it goes."""
+POLLED = frozenset({"leaders", "coordinator"})
+"""Of these, those that are told without a word on the broker: by who reads from it."""
 BEFORE_MS = 120_000
 """What moved away so long before it was told gone moved because of it: a session has to expire, and sources differ."""
 BACK_MS = 900_000
@@ -28,17 +33,26 @@ class Former:
         self._rows, self._table = rows, table
         self._lost: dict[Entity, dict[Edge, int]] = {}
         self._of: dict[tuple[Entity, str], dict[Entity, None]] = {}
+        self._open: dict[Entity, dict[Edge, None]] = {}
+        """Of what was lost: since when it was, nobody has told how the broker is."""
         self._went: dict[Entity, tuple[int, int | None]] = {}
         """Broker → when it went (ms), and when it came back, None while it is gone."""
 
-    def lost(self, e: Entity, relation: str, brokers: Iterable[Entity], at: int) -> None:
-        """The relation of ``e`` does not name these brokers any more."""
+    def lost(self, e: Entity, relation: str, brokers: Iterable[Entity], at: int, *, told: bool) -> None:
+        """The relation of ``e`` does not name these brokers any more. ``told``: from time to time it is told how they are."""
         for b in brokers:
-            self._set(b, relation, e, at)
-            self._rows.put(self._table, rowkeys.join("former", relation, *b, *e), msgspec.msgpack.encode(at))
+            self._put(b, relation, e, at, is_open=told and relation in POLLED)
 
-    def state(self, b: Entity, alive: bool, at: int) -> None:
+    def states(self, alive: Mapping[Entity, bool], at: int) -> None:
+        """What is told of brokers at ``at``: who is in the cluster, and who is not."""
+        for b in alive:
+            self._state(b, alive[b], at)
+
+    def _state(self, b: Entity, alive: bool, at: int) -> None:
         """The broker is in the cluster at ``at``, or is not; what is of no more use is forgotten."""
+        for relation, e in list(self._open.get(b, ())):
+            if self._lost[b][relation, e] <= at:
+                self._put(b, relation, e, self._lost[b][relation, e], is_open=False)
         went = self._went.get(b)
         if not alive and (went is None or went[1] is not None):
             self._save(b, (at, None) if went is None else (went[0], None))
@@ -56,12 +70,18 @@ class Former:
     def held(self, b: Entity, relation: str) -> list[Entity]:
         """Who had this relation to the broker when it went; nobody when it is back for long."""
         lost = self._lost.get(b)
-        return [e for (r, e), at in lost.items() if r == relation and self.counts(b, at)] if lost else []
+        if not lost:
+            return []
+        still = self._open.get(b, {})
+        return [e for (r, e), at in lost.items() if r == relation and ((r, e) in still or self.counts(b, at))]
 
     def holders(self, e: Entity, relation: str) -> list[Entity]:
         """Brokers that went, and to which ``e`` had this relation then."""
         of = self._of.get((e, relation)) if self._of else None
-        return [b for b in of if self.counts(b, self._lost[b][relation, e])] if of else []
+        if not of:
+            return []
+        edge = (relation, e)
+        return [b for b in of if edge in self._open.get(b, ()) or self.counts(b, self._lost[b][edge])]
 
     def forget(self, e: Entity) -> None:
         """The entity is gone for good."""
@@ -74,7 +94,8 @@ class Former:
         if kind == "went":
             self._went[Entity(*rest)] = msgspec.msgpack.decode(value, type=tuple[int, int | None])
         else:
-            self._set(Entity(*rest[1:4]), rest[0], Entity(*rest[4:]), msgspec.msgpack.decode(value, type=int))
+            at, is_open = msgspec.msgpack.decode(value, type=tuple[int, bool])
+            self._set(Entity(*rest[1:4]), rest[0], Entity(*rest[4:]), at, is_open=is_open)
 
     def counts(self, b: Entity, lost: int) -> bool:
         """True when what the broker lost at that time (ms) it lost because it went, and it is gone or not long back."""
@@ -85,11 +106,25 @@ class Former:
         self._went[b] = went
         self._rows.put(self._table, rowkeys.join("went", *b), msgspec.msgpack.encode(went))
 
-    def _set(self, b: Entity, relation: str, e: Entity, at: int) -> None:
+    def _put(self, b: Entity, relation: str, e: Entity, at: int, *, is_open: bool) -> None:
+        self._set(b, relation, e, at, is_open=is_open)
+        self._rows.put(self._table, rowkeys.join("former", relation, *b, *e), msgspec.msgpack.encode((at, is_open)))
+
+    def _set(self, b: Entity, relation: str, e: Entity, at: int, *, is_open: bool) -> None:
         self._lost.setdefault(b, {})[relation, e] = at
         self._of.setdefault((e, relation), {})[b] = None
+        if is_open:
+            self._open.setdefault(b, {})[relation, e] = None
+        else:
+            self._close(b, relation, e)
+
+    def _close(self, b: Entity, relation: str, e: Entity) -> None:
+        still = self._open.get(b)
+        if still is not None and still.pop((relation, e), 0) is None and not still:
+            del self._open[b]
 
     def _drop(self, b: Entity, relation: str, e: Entity) -> None:
+        self._close(b, relation, e)
         del self._lost[b][relation, e]
         if not self._lost[b]:
             del self._lost[b]

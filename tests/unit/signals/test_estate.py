@@ -339,6 +339,27 @@ def test_a_broker_that_goes_keeps_what_it_led_and_coordinated(estate: Estate, re
         assert e.leader(C, "t", 0) == 2
 
 
+@pytest.mark.parametrize(("goes", "after"), [(True, ["g"]), (False, [])])
+def test_what_left_a_broker_since_it_was_told_last_hangs_on_it_until_it_is_told(
+    estate: Estate, goes: bool, after: list[str]
+) -> None:
+    """Who reads from it is polled sooner than it is told gone; it may as well be there still, and have given it up."""
+    one = ent("broker", "1")
+    estate.observe_topology(topo(1, topics={"t": [(1, (1, 2))]}))
+    estate.observe_lag(lag(2, {"t": 1}, coordinator=1))
+    estate.observe_lag(lag(2 + MINUTE, {"t": 2}, coordinator=2))
+    for e in (estate, reloaded(estate)):
+        assert names(e.related(one, "led-groups")) == names(e.related(one, "coordinated")) == ["g"]
+        e.observe_topology(topo(3 + MINUTE, brokers=(gone(1) if goes else 1, 2), topics={"t": [(2, (1, 2))]}))
+        assert names(e.related(one, "led-groups")) == names(e.related(one, "coordinated")) == after
+
+
+def test_where_nobody_tells_how_brokers_are_what_left_one_has_left_it(estate: Estate) -> None:
+    estate.observe_lag(lag(2, {"t": 1}, coordinator=1))
+    estate.observe_lag(lag(3, {"t": 2}, coordinator=2))
+    assert names(estate.related(ent("broker", "1"), "led-groups")) == []
+
+
 def test_what_moved_long_before_a_broker_went_is_not_its_own(estate: Estate) -> None:
     estate.observe_topology(topo(1, topics={"t": [(1, (1, 2))]}))
     estate.observe_topology(topo(2, topics={"t": [(2, (1, 2))]}))

@@ -10,6 +10,7 @@ REASONS: dict[str, str] = {
     "cause-uncertain": "rule 3: an objective is breached, and confidence is under the policy's bar: the platform is paged",
     "availability-threatened": "rule 4: shared availability is threatened",
     "at-risk": "rule 5: a breach is projected within the time to react; paged where the service is of tier 1",
+    "records-lost": "a group has not read, and will not read, what it was to read: whose service it is is told",
     "cost": "rule 6: it costs money and hurts nobody: a ticket",
     "no-objective-at-risk": "rule 6: nothing is breached or at risk: a ticket",
     "informed": "diagnosis owners, and those that the cause names besides, are told",

@@ -22,7 +22,7 @@ CLUSTER_WIDE = frozenset({"object-store-failing", "probe-failing"})
 """As much where they fail for the whole cluster: who cannot write has no lag that would tell."""
 
 
-REASONS = (*NAMED_ONLY, "at-risk", "cost", "no-objective-at-risk", "informed")
+REASONS = (*NAMED_ONLY, "at-risk", "records-lost", "cost", "no-objective-at-risk", "informed")
 """Reasons of the rules that a policy route may change: those of rules 1 and 2 are not among them."""
 
 

@@ -19,6 +19,8 @@ from kroute.routing.rules import PolicyRoute
 from kroute.routing.situation import Hush
 from kroute.routing.urgency import RANK, Context, Decision, Telling, by_policy, holds
 
+RECORDS_LOST = ("offset-skipped", "records-lost")
+"""Symptoms of a group that has not read, and will not read, what it was to read."""
 _LOWER = {"page": ("page", "ticket", "notify"), "ticket": ("ticket", "notify"), "notify": ("notify",)}
 MAX_DESTINATION = 2048
 ESCALATED = "escalated:"
@@ -103,6 +105,12 @@ class Asker:
             self._services.setdefault(frozen.team, {})[name] = None
             telling = decision.impact if a.measure.state == "breached" else decision.impact_at_risk
             self._add("impact", frozen, telling, services=(name,), tiers=(a.tier,) if a.tier else ())
+        for a in self._felt.affected:  # who lost records suffers, however fresh those are that it has
+            if a.measure.state not in ("breached", "at-risk") and _lost_records(incident, a.entity):
+                name = a.service or str(a.entity)
+                frozen = self._owner(f"impact|{name}", lambda a=a: self._finder.of_affected(a))  # type: ignore[misc]
+                self._services.setdefault(frozen.team, {})[name] = None
+                self._add("impact", frozen, Telling("notify", "records-lost"), services=(name,))
         words = _action_words(self._cause, incident)
         self._add(
             "diagnosis", self._owner("diagnosis", lambda: self._finder.owner(owners.diagnosis, incident)), decision.diagnosis
@@ -231,6 +239,10 @@ class Asker:
         kept = dict(self._before)
         kept.update((k, f) for k, f in self._frozen.items() if f.team not in silent or k in self._before)
         return dict(sorted(kept.items()))
+
+
+def _lost_records(incident: Incident, e: Entity) -> bool:
+    return any((e, kind) in incident.evidence for kind in RECORDS_LOST)
 
 
 def _action_words(cause: Cause, incident: Incident) -> tuple[OwnerRole, ...]:

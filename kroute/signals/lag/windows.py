@@ -89,7 +89,10 @@ class LagWindows(LagMeasures):
         def wanted(e: Entity) -> bool:
             return self._known.data_age_objective_s(e.cluster, e.name) is not None
 
-        told = self.unread.observe(m, self._readers.__contains__, self._estate.has, wanted, self._judge_topic)
+        def listed(e: Entity) -> bool:
+            return self._estate.leader(e.cluster, e.name, 0) is not None  # rows may name what is no more
+
+        told = self.unread.observe(m, self._readers.__contains__, listed, wanted, self._judge_topic)
         for e, interval_ms, out in told:
             t = m.observed_at_ms
             if e not in self._unread:

@@ -413,3 +413,15 @@ def test_two_hash_seeds_give_the_same_bytes() -> None:
     ]
     assert outs[0] == outs[1] != b""
     assert SINK.name.encode() in outs[0]
+
+
+@pytest.mark.parametrize(("kind", "told_of"), [("offset-skipped", True), ("records-lost", True), ("lag-growing", False)])
+def test_who_lost_records_suffers_however_fresh_the_others_are(w: World, kind: str, told_of: bool) -> None:
+    w.meter.set(SINK_GROUP, "fine")
+    inc = w.incident(cause="records-skipped", root=SINK_GROUP)
+    s = Symptom(kind=kind, entity=SINK_GROUP, since_ms=inc.started_ms, last_ms=inc.started_ms)
+    inc.evidence[(SINK_GROUP, kind)] = Evidence(symptom=s)
+    [a] = w.tick()
+    impact = [(r.team, r.urgency, r.reason) for r in a.routes if r.role == "impact"]
+    assert impact == ([("team-search", "notify", "records-lost")] if told_of else [])
+    assert a.severity == "minor"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from kroute.contracts.inputs import BrokerMetrics, Sample, Source
+from kroute.contracts.common import Entity
+from kroute.contracts.inputs import BrokerInfo, BrokerMetrics, PartitionInfo, Sample, Source, TopicInfo, Topology
 from kroute.signals.model import Src, Status
 from tests.unit.signals.lagbench import CLUSTER, T0, THE_TOPIC, TOPIC, Bench, Stated, poll
 
@@ -31,6 +33,15 @@ def run(b: Bench, polls: range, rate: float, brokers: tuple[int, ...] = (1, 2, 3
 @pytest.fixture
 def bench() -> Bench:
     return run(Bench(Stated(age=120.0)), range(60), 40.0)
+
+
+def placed(*topics: str) -> Topology:
+    """The topology at the start; it lists the topic."""
+    p = PartitionInfo(0, 1, (1,), (1,))
+    return Topology(
+        cluster=CLUSTER, observed_at_ms=T0, brokers=(BrokerInfo(id=1),),
+        topics=tuple(TopicInfo(name=t, partitions=(p,)) for t in topics or (TOPIC,)),
+    )  # fmt: skip
 
 
 def now(k: int) -> int:
@@ -69,12 +80,25 @@ def test_a_topic_that_is_not_named_any_more_is_silent_only_where_the_topology_li
     assert bench.lag.of_topic(THE_TOPIC, now(75)) is None
     assert bench.active(THE_TOPIC) == ()
     listed = Bench(Stated(age=120.0))
-    listed.estate.has = lambda entity: True  # type: ignore[method-assign]
+    listed.estate.observe_topology(placed())
     run(listed, range(60), 40.0)
     for k in range(60, 75):
         for i in (1, 2, 3):
             scrape(listed, 15 * k + i, i, other=50.0)
     assert listed.active(THE_TOPIC) == ("data-stale", "produce-stopped")
+
+
+def test_a_topic_that_was_deleted_has_not_stopped_though_rows_name_it() -> None:
+    b = Bench(Stated(age=120.0))
+    b.estate.observe_topology(placed(TOPIC, "other"))
+    b.estate.connect(Entity("principal", CLUSTER, "svc"), "principal-topics", [THE_TOPIC])
+    run(b, range(60), 40.0)
+    b.estate.observe_topology(msgspec.structs.replace(placed("other"), observed_at_ms=now(60)))
+    assert b.estate.has(THE_TOPIC)
+    for k in range(60, 80):
+        for i in (1, 2, 3):
+            scrape(b, 15 * k + i, i, other=50.0)
+    assert b.active(THE_TOPIC) == ()
 
 
 def test_a_scrape_without_topics_says_nothing_of_them(bench: Bench) -> None:

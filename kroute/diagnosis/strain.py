@@ -62,8 +62,8 @@ MOST_COUNTED = 200
 Steps = tuple[str, ...]
 Shown = Sequence[tuple[Entity, Mapping[str, Symptom]]]
 """Brokers and what they show."""
-NAMES_ITSELF = frozenset({"partition-stuck"})
-"""Of a family that is passed on, yet itself no matter of load: one record that cannot be read."""
+NAMES_ITSELF = frozenset({"partition-stuck", "group-empty"})
+"""Of a family that is passed on, yet itself no matter of load: one record that cannot be read, members that are not there."""
 
 
 def earns(c: Candidate, units: Sequence[Unit]) -> bool:

@@ -1,12 +1,16 @@
 """Who suffers from an incident: groups and topics on its cause's impact paths that show it, and those in the evidence.
 
 I12 what begins to suffer when the cause is over for a while is not its impact, whatever path leads there
+I14 who has an incident of its own suffers from that, and from another only where it shows what that one explains
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from kroute.contracts.common import Entity
 from kroute.diagnosis.load import Compiled
+from kroute.diagnosis.model import UNKNOWN
 from kroute.diagnosis.paths import Walker
 from kroute.incidents import recovery
 from kroute.incidents.model import Incident
@@ -18,16 +22,28 @@ AFTER_MS = 60_000
 """An objective is missed a poll or two after what made it so."""
 
 
-def affected(inc: Incident, compiled: Compiled, board: Board, walker: Walker) -> tuple[Entity, ...]:
-    """In order; at most ``MAX_AFFECTED``."""
+def own_troubles(live: Iterable[Incident], walker: Walker) -> dict[Entity, dict[str, None]]:
+    """Groups and topics that are the root of an incident that goes on, or whose sink is → the ids of those."""
+    out: dict[Entity, dict[str, None]] = {}
+    for inc in live:
+        if inc.root.kind in ("group", "topic", "connector") and inc.cause != UNKNOWN and inc.phase != "recovering":
+            for e in walker.walk(inc.root, ("group",)) if inc.root.kind == "connector" else [inc.root]:
+                out.setdefault(e, {})[inc.id] = None
+    return out
+
+
+def affected(
+    inc: Incident, compiled: Compiled, board: Board, walker: Walker, own: Mapping[Entity, Mapping[str, None]]
+) -> tuple[Entity, ...]:
+    """In order; at most ``MAX_AFFECTED``. ``own``: what ``own_troubles`` says."""
     suffering = _Suffering(inc, compiled, board)
     found: dict[Entity, None] = {}
     for steps in compiled.impact:
         for e in walker.walk(inc.root, steps):
-            if not steps or steps == ("group",) or suffering.by_it(e):
+            if not steps or steps == ("group",) or (inc.id in own.get(e, (inc.id,)) and suffering.by_it(e)):
                 found[e] = None
     for e in inc.affected:  # a transaction that has ended leads nowhere, yet who waited for it still suffers
-        if suffering.by_it(e):
+        if inc.id in own.get(e, (inc.id,)) and suffering.by_it(e):
             found[e] = None
     for e, _ in sorted(inc.evidence):
         if not suffering.anew(e):

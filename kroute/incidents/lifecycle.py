@@ -35,7 +35,7 @@ from kroute.diagnosis.model import UNKNOWN, Hypothesis
 from kroute.diagnosis.paths import Walker
 from kroute.diagnosis.unknown import common
 from kroute.incidents import recovery
-from kroute.incidents.affected import IMPACT, affected
+from kroute.incidents.affected import IMPACT, affected, own_troubles
 from kroute.incidents.matching import held_by, match, weight, whose
 from kroute.incidents.model import Evidence, Incident
 from kroute.incidents.store import Store
@@ -109,9 +109,10 @@ class Lifecycle:
             for e in accounts[n] if h.cause != UNKNOWN else ():
                 claims.setdefault((e, IMPACT[0]), []).append(inc.id)
         explained_by = {s: whose(s, ids, held) for s, ids in claims.items()}
+        own = own_troubles(self.live().values(), walker)
         for inc in self.live().values():
             self._settle_evidence(inc, explained_by, now_ms)
-            inc.affected = affected(inc, self._catalogue.by_id[inc.cause], self._board, walker)
+            inc.affected = affected(inc, self._catalogue.by_id[inc.cause], self._board, walker, own)
             self._advance(inc, now_ms, timing, may_open=may_open)
 
     def amend(self, late: Iterable[Symptom]) -> None:

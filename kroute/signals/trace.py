@@ -29,12 +29,14 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("system", (
         "connection refused", "connectexception: connection", "connection reset", "connection closed", "broken pipe",
         "timed out", "timeout", "unavailable", "unreachable", "unknownhostexception", "no route to host",
-        "no available connection", "throttl", "too many requests", "status code 429", "http 429", "quota exceeded",
+        "no available connection", "throttl", "too many requests", "too_many_requests", "status code 429", "http 429",
+        "quota exceeded",
         "status code 50", "http 50", "status=50", "internal server error", "bad gateway", "es_rejected_execution",
         "slow down", "slowdown", "sqltransientconnection", "could not connect", "failed to connect", "too many connections",
         "retry time exceeded", "cluster_block_exception", "no space left", " refused", "econnrefused",
         "java.net.connectexception", "socketexception", "communications link failure", "connection attempt failed",
         "nonodeavailable", "mongosocket",
+        "flood-stage", "read-only", "readonly", "disk full",
         "server selection", "host is down", "network is down", "not reachable", "recovery mode", "shutting down",
     )),
 )  # fmt: skip

@@ -302,3 +302,11 @@ def test_members_that_move_minutes_after_a_broker_is_back_are_not_its_aftermath(
     strain(suspects.weighed.values(), evidence, Walker(w.estate))
     cover = suspects.weighed["broker-down", entity("broker/1")].cover
     assert (evidence.shown[entity("group/g1")].units["rebalance"] not in cover) is its_own
+
+
+def test_members_that_are_not_there_are_no_stray_of_a_quorum_in_trouble() -> None:
+    w = Town()
+    w.ill("cluster/prod", "controller-churn", "quorum-lagging")
+    w.ill("broker/1", "broker-gone", "leaders-moved")
+    w.ill("group/g4", "group-empty", "commits-stopped", "lag-growing", ago=300_000)
+    assert ("stopped-consumer", "group/g4") in w.found()

@@ -344,3 +344,22 @@ def test_i13_what_comes_back_minutes_later_while_it_recovers_is_an_incident_of_i
         ("opened", "stopped-consumer", "group/a"),
     ]
     assert len(story.life.incidents) == 2
+
+
+def test_i14_who_has_an_incident_of_its_own_suffers_from_that() -> None:
+    """Its consumer is gone while the quorum is in trouble, which may hurt anybody in the cluster."""
+    story = Story()
+    story.group("a")
+    story.group("b", topic="clicks", leaders=(2,), coordinator=2)
+    story.say("cluster/prod", "controller-churn", "quorum-lagging")
+    story.say("group/a", "objective-breached")
+    story.run(60)
+    quorum = story.only
+    assert [e.name for e in quorum.affected] == ["a"]
+    story.say("group/a", "objective-breached", "lag-growing", "commits-stopped", "group-empty")
+    story.run(60)
+    assert ("opened", "stopped-consumer", "group/a") in story.told
+    assert quorum.affected == ()
+    story.say("group/b", "objective-breached")
+    story.run(60)
+    assert [e.name for e in quorum.affected] == ["b"]

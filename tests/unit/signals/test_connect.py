@@ -204,6 +204,8 @@ def test_a_split_status_holds_the_failures_of_all_parts(bench: Bench) -> None:
         ("S3Exception: Access Denied (Service: S3, Status Code: 403)", "denied"),
         ("type=security_exception, reason=action [indices:data/write] is unauthorized for user [connect]", "denied"),
         ("HttpResponseException: 401 Unauthorized", "auth"),
+        ("Indexing failed: index [o] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark]", "system"),
+        ("PSQLException: ERROR: cannot execute INSERT in a read-only transaction", "system"),
         ("java.lang.NullPointerException", "other"),
         (None, "other"),
     ],

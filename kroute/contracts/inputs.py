@@ -12,6 +12,11 @@ from msgspec import Struct
 from kroute.contracts.common import Int32, Int64, Millis, Name, Offset, Part, Polled
 
 
+def worker_name(connect: str, worker: str) -> str:
+    """``connect-a/w1:8083``, whether the worker is told alone or like that."""
+    return worker if worker.startswith(f"{connect}/") else f"{connect}/{worker}"
+
+
 class Source(Struct, frozen=True, kw_only=True):
     """The process that was scraped. ``kind``: broker | controller | connect-worker | probe | link."""
 
@@ -21,6 +26,11 @@ class Source(Struct, frozen=True, kw_only=True):
     platform: str | None = None  # kafka | automq
     connect: str | None = None  # the Connect cluster of a connect-worker
     wal: str | None = None  # AutoMQ: ebs | s3 | …
+
+    @property
+    def name(self) -> str:
+        """As entities spell it: a Connect worker with its Connect cluster (``connect-a/w1:8083``)."""
+        return worker_name(self.connect, self.id) if self.connect else self.id
 
 
 class Sample(Struct, frozen=True, gc=False):

@@ -13,7 +13,7 @@ from operator import attrgetter
 import msgspec
 
 from kroute.contracts.common import Entity
-from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus, ConsumerLag, Topology
+from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus, ConsumerLag, Topology, worker_name
 from kroute.signals import rowkeys
 from kroute.signals.ended import Ended
 from kroute.signals.former import HELD, Former
@@ -234,7 +234,7 @@ class Estate:
         if m.system:
             self._edges(e, "system", [Entity("system", c, m.system)], at)
         workers = [w for w in (m.worker, *(t.worker for t in m.tasks)) if w]
-        self._edges(e, "worker", [Entity("connect-worker", c, f"{m.connect}/{w}") for w in workers], at)
+        self._edges(e, "worker", [Entity("connect-worker", c, worker_name(m.connect, w)) for w in workers], at)
         group = m.group or (f"connect-{m.connector}" if m.type == "sink" else None)
         if group:
             self._edges(e, "group", [Entity("group", c, group)], at)

@@ -118,7 +118,7 @@ def extract(m: BrokerMetrics, names: Names | None = None) -> Values:
         if cluster:
             out[Entity("cluster", c, c)] = cluster
     if s.kind == "connect-worker":
-        _plain(m, WORKER, out.setdefault(Entity("connect-worker", c, f"{s.connect}/{s.id}" if s.connect else s.id), {}), _any)
+        _plain(m, WORKER, out.setdefault(Entity("connect-worker", c, s.name), {}), _any)
     if s.kind == "probe":
         _probe(m, out)
     if s.kind == "link":

@@ -69,7 +69,7 @@ def source_name(m: Polled) -> str:
     if isinstance(m, ConsumerLag):
         return "consumer-lag"
     if isinstance(m, BrokerMetrics):
-        return f"broker-metrics/{m.source.kind}/{m.source.connect + '/' if m.source.connect else ''}{m.source.id}"
+        return f"broker-metrics/{m.source.kind}/{m.source.name}"
     if isinstance(m, ConnectorStatus):
         return f"connector-status/{m.connect}"
     return "topology" if isinstance(m, Topology) else "access"

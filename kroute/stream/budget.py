@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from kroute.contracts.common import Entity
 from kroute.contracts.facts import Flood
-from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus, ConsumerLag, Source
+from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus, ConsumerLag, Source, worker_name
 from kroute.signals.model import DEFAULT_INTERVAL_MS
 from kroute.signals.telemetry import Polled, source_name
 
@@ -79,7 +79,7 @@ def _poll(m: Polled | _Peek, source: str, kind: str, name: str) -> Poll:
 
 
 def _scraped(source: Source | _PeekSource) -> str:
-    return f"{source.connect}/{source.id}" if source.connect else source.id
+    return worker_name(source.connect, source.id) if source.connect else source.id
 
 
 class _PeekSource(Struct):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 
 from kroute.contracts.inputs import Sample
@@ -628,3 +629,13 @@ def test_a_hiccup_of_some_seconds_is_no_symptom_however_fast_the_polls_come() ->
     assert not held(series, bad)
     assert held(series, [True] * 16)
     assert held([(15_000 * i, 500.0) for i in range(3)], [True] * 3)
+
+
+@pytest.mark.parametrize("spelt", ["w1:8083", "ca/w1:8083"])
+def test_a_connect_worker_is_the_same_however_its_scrape_spells_it(bench: Bench, spelt: str) -> None:
+    for poll in range(4):
+        m = scrape(poll, sample("cpu_ratio", 0.99), kind="connect-worker", of=spelt)
+        source = msgspec.structs.replace(m.source, connect="ca")
+        assert source.name == "ca/w1:8083"
+        bench.feed(msgspec.structs.replace(m, source=source))
+    assert "worker-overloaded" in bench.board.of(entity("connect-worker", "ca/w1:8083"))

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from kroute.contracts.common import Entity
 from kroute.signals.estate import RELATIONS, Estate
+from kroute.signals.mirrors import mirrored_names
 
 SELF = "self"
 SOURCE = "source"
@@ -43,11 +44,6 @@ def parse(path: str) -> tuple[str, ...]:
         if s not in _WORDS:
             raise ValueError(f"unknown relation {s!r}; one of {', '.join(sorted(_WORDS))}")
     return tuple(steps)
-
-
-def mirrored_names(topic: str) -> list[str]:
-    """What the topic may be called where it is mirrored from: itself, or what follows a prefix."""
-    return [topic, *(topic[i + 1 :] for i, x in enumerate(topic) if x in ".-_")]
 
 
 FEW = 4

@@ -387,7 +387,7 @@ class Estate:
             self.brokers[rest[0]] = dict(states)
         elif kind == "ended":
             self._ended.load(Entity(*rest), value)
-        elif kind in ("former", "went"):
+        elif kind in ("former", "left", "went"):
             self._former.load(kind, rest, value)
         elif kind == "gone":
             self._gone[Entity(*rest)] = msgspec.msgpack.decode(value, type=int)

@@ -27,7 +27,7 @@ Edge = tuple[str, Entity]
 
 
 class Former:
-    """Relations that brokers held when they went. Rows: ``former|…`` and ``went|…`` in the estate's table."""
+    """Relations that brokers held when they went. Rows: ``former|…``, ``left|…`` and ``went|…`` in the estate's table."""
 
     def __init__(self, rows: Rows, table: str) -> None:
         self._rows, self._table = rows, table
@@ -41,7 +41,11 @@ class Former:
     def lost(self, e: Entity, relation: str, brokers: Iterable[Entity], at: int, *, told: bool) -> None:
         """The relation of ``e`` does not name these brokers any more. ``told``: from time to time it is told how they are."""
         for b in brokers:
-            self._put(b, relation, e, at, is_open=told and relation in POLLED)
+            self._set(b, relation, e, at)
+            self._rows.put(self._table, rowkeys.join("former", relation, *b, *e), msgspec.msgpack.encode(at))
+            if told and relation in POLLED:
+                self._open.setdefault(b, {})[relation, e] = None
+                self._rows.put(self._table, rowkeys.join("left", relation, *b, *e), msgspec.msgpack.encode(at))
 
     def states(self, alive: Mapping[Entity, bool], at: int) -> None:
         """What is told of brokers at ``at``: who is in the cluster, and who is not."""
@@ -52,7 +56,7 @@ class Former:
         """The broker is in the cluster at ``at``, or is not; what is of no more use is forgotten."""
         for relation, e in list(self._open.get(b, ())):
             if self._lost[b][relation, e] <= at:
-                self._put(b, relation, e, self._lost[b][relation, e], is_open=False)
+                self._close(b, relation, e)
         went = self._went.get(b)
         if not alive and (went is None or went[1] is not None):
             self._save(b, (at, None) if went is None else (went[0], None))
@@ -91,11 +95,12 @@ class Former:
 
     def load(self, kind: str, rest: list[str], value: bytes) -> None:
         """One row at recovery."""
-        if kind == "went":
+        if kind == "left":
+            self._open.setdefault(Entity(*rest[1:4]), {})[rest[0], Entity(*rest[4:])] = None
+        elif kind == "went":
             self._went[Entity(*rest)] = msgspec.msgpack.decode(value, type=tuple[int, int | None])
         else:
-            at, is_open = msgspec.msgpack.decode(value, type=tuple[int, bool])
-            self._set(Entity(*rest[1:4]), rest[0], Entity(*rest[4:]), at, is_open=is_open)
+            self._set(Entity(*rest[1:4]), rest[0], Entity(*rest[4:]), msgspec.msgpack.decode(value, type=int))
 
     def counts(self, b: Entity, lost: int) -> bool:
         """True when what the broker lost at that time (ms) it lost because it went, and it is gone or not long back."""
@@ -106,22 +111,16 @@ class Former:
         self._went[b] = went
         self._rows.put(self._table, rowkeys.join("went", *b), msgspec.msgpack.encode(went))
 
-    def _put(self, b: Entity, relation: str, e: Entity, at: int, *, is_open: bool) -> None:
-        self._set(b, relation, e, at, is_open=is_open)
-        self._rows.put(self._table, rowkeys.join("former", relation, *b, *e), msgspec.msgpack.encode((at, is_open)))
-
-    def _set(self, b: Entity, relation: str, e: Entity, at: int, *, is_open: bool) -> None:
+    def _set(self, b: Entity, relation: str, e: Entity, at: int) -> None:
         self._lost.setdefault(b, {})[relation, e] = at
         self._of.setdefault((e, relation), {})[b] = None
-        if is_open:
-            self._open.setdefault(b, {})[relation, e] = None
-        else:
-            self._close(b, relation, e)
 
     def _close(self, b: Entity, relation: str, e: Entity) -> None:
         still = self._open.get(b)
-        if still is not None and still.pop((relation, e), 0) is None and not still:
-            del self._open[b]
+        if still is not None and still.pop((relation, e), 0) is None:
+            self._rows.drop(self._table, rowkeys.join("left", relation, *b, *e))
+            if not still:
+                del self._open[b]
 
     def _drop(self, b: Entity, relation: str, e: Entity) -> None:
         self._close(b, relation, e)

@@ -14,6 +14,7 @@ from kroute.signals.board import Board
 from kroute.signals.estate import Estate
 from kroute.signals.lag.group import Group
 from kroute.signals.lag.ring import Ints
+from kroute.signals.mirrors import mirrored_names
 from kroute.signals.model import Knowledge, Link, Symptom
 from kroute.signals.table import LAG
 
@@ -52,9 +53,9 @@ class Cutovers:
         return any(x.entity.name == link and self._leaves(x) for x in self._known.links_from(topic.cluster))
 
     def _mirrored(self, topic: Entity, link: Link) -> bool:
-        """The link's groups read the topic on the target, under its name or behind a prefix (``source.topic``)."""
+        """The link's groups read the topic's mirror on the target."""
         there = (t for e in self._of(link, link.target) for t in self._groups[e].ring.topics)
-        return any(t == topic.name or t.endswith((f".{topic.name}", f"-{topic.name}", f"_{topic.name}")) for t in there)
+        return any(topic.name in mirrored_names(t) for t in there)
 
     def _leaves(self, link: Link) -> bool:
         return link.phase in ("promoting", "promoted") or self.promoted(link.entity)

@@ -7,7 +7,8 @@ import pytest
 from kroute.contracts.common import Entity
 from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.infer import diagnose
-from kroute.diagnosis.paths import Walker, mirrored_names, parse
+from kroute.diagnosis.paths import Walker, parse
+from kroute.signals.mirrors import mirrored_names
 from kroute.signals.model import Symptom
 from tests.unit.diagnosis.world import C, World
 

@@ -73,8 +73,8 @@ class Compiled(NamedTuple):
     """True when all that is required is seen at the root itself."""
     lasts_ms: int
     strains: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
-    aftermath: tuple[tuple[str, ...], ...] = ()
     """(steps from the root, kinds of entities at their end; empty: all)."""
+    aftermath: tuple[tuple[str, ...], ...] = ()
 
 
 class Leads(NamedTuple):

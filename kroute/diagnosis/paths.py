@@ -7,7 +7,7 @@ its source, under the same name or behind a prefix (``source.topic``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kroute.contracts.common import Entity
 from kroute.signals.estate import RELATIONS, Estate
@@ -56,6 +56,8 @@ class Walker:
     def __init__(self, estate: Estate) -> None:
         self._estate = estate
         self._steps: dict[str, dict[Entity, list[Entity]]] = {}
+        self._at_source: dict[Entity, frozenset[str]] = {}
+        """Link → names of the topics on its source."""
         self._backs: dict[tuple[Entity, tuple[str, ...], str], list[Entity]] = {}
         self._walks: dict[tuple[Entity, tuple[str, ...], str | None], list[Entity]] = {}
 
@@ -101,12 +103,12 @@ class Walker:
     def _all_steps(self, starts: Iterable[Entity], relation: str) -> dict[Entity, None]:
         """All that is one step from any of the entities."""
         by = self._steps.setdefault(relation, {})
-        related = self._mirrors if relation in (MIRRORS, _MIRRORED_BY) else self._estate.related
+        virtual, related = _VIRTUAL.get(relation), self._estate.related
         out: dict[Entity, None] = {}
         for e in starts:
             found = by.get(e)
             if found is None:
-                found = by[e] = related(e, relation)
+                found = by[e] = related(e, relation) if virtual is None else virtual(self, e)
             for o in found:
                 out[o] = None
         return out
@@ -124,29 +126,27 @@ class Walker:
             by = self._steps[relation] = {}
         found = by.get(e)
         if found is None:
-            if relation == SOURCE:
-                found = self._sources_of(e)
-            elif relation in (MIRRORS, _MIRRORED_BY):
-                found = self._mirrors(e, relation)
-            else:
-                found = self._estate.related(e, relation)
-            by[e] = found
+            virtual = _VIRTUAL.get(relation)
+            found = by[e] = self._estate.related(e, relation) if virtual is None else virtual(self, e)
         return found
 
-    def _mirrors(self, e: Entity, relation: str) -> list[Entity]:
-        """Topics that a link mirrors, or the links that mirror a topic."""
-        if relation == MIRRORS:
-            if e.kind != "link":
-                return []
-            sides = [c for c in self._step(e, "link-clusters") if c.name != e.cluster]
-            there = {t.name for c in sides for t in self._estate.of_kind("topic", c.name)}
-            topics = self._estate.of_kind("topic", e.cluster)
-            # Of a source that nobody reports nothing is known: any topic of the target may come from there.
-            return [t for t in topics if not there.isdisjoint(mirrored_names(t.name))] if there else topics
-        if e.kind != "topic":
-            return []
-        links = self._step(Entity("cluster", e.cluster, e.cluster), "links")
-        return [k for k in links if k.cluster == e.cluster and e in dict.fromkeys(self._step(k, MIRRORS))]
+    def _mirrors(self, link: Entity) -> list[Entity]:
+        """Topics that a link mirrors."""
+        topics = self._estate.of_kind("topic", link.cluster) if link.kind == "link" else []
+        return [t for t in topics if self._is_mirror(t, link)]
+
+    def _mirrored_by(self, topic: Entity) -> list[Entity]:
+        """Links that mirror a topic."""
+        links = self._step(Entity("cluster", topic.cluster, topic.cluster), "links") if topic.kind == "topic" else []
+        return [k for k in links if k.cluster == topic.cluster and self._is_mirror(topic, k)]
+
+    def _is_mirror(self, topic: Entity, link: Entity) -> bool:
+        there = self._at_source.get(link)
+        if there is None:
+            sides = [c.name for c in self._step(link, "link-clusters") if c.name != link.cluster]
+            there = self._at_source[link] = frozenset(t.name for c in sides for t in self._estate.of_kind("topic", c))
+        # Of a source that nobody reports nothing is known: any topic of the target may come from there.
+        return not there or not there.isdisjoint(mirrored_names(topic.name))
 
     def _sources_of(self, e: Entity) -> list[Entity]:
         head = _SOURCED.get(e.kind)
@@ -160,6 +160,12 @@ class Walker:
         for o in self._estate.of_kind("connector", e.cluster):
             names["connector-status/" + o.name.partition("/")[0]] = None
         return [Entity("source", e.cluster, n) for n in sorted(names)]
+
+
+_VIRTUAL: dict[str, Callable[[Walker, Entity], list[Entity]]] = {
+    SOURCE: Walker._sources_of, MIRRORS: Walker._mirrors, _MIRRORED_BY: Walker._mirrored_by,
+}  # fmt: skip
+"""Relations that the estate does not keep. Bound to no walker: one that holds itself is freed late."""
 
 
 def _sourced(source: Entity) -> list[Entity]:

@@ -36,14 +36,14 @@ def affected(
     inc: Incident, compiled: Compiled, board: Board, walker: Walker, own: Mapping[Entity, Mapping[str, None]]
 ) -> tuple[Entity, ...]:
     """In order; at most ``MAX_AFFECTED``. ``own``: what ``own_troubles`` says."""
-    suffering = _Suffering(inc, compiled, board)
+    suffering = _Suffering(inc, compiled, board, own)
     found: dict[Entity, None] = {}
     for steps in compiled.impact:
         for e in walker.walk(inc.root, steps):
-            if not steps or steps == ("group",) or (inc.id in own.get(e, (inc.id,)) and suffering.by_it(e)):
+            if not steps or steps == ("group",) or suffering.by_it(e):
                 found[e] = None
     for e in inc.affected:  # a transaction that has ended leads nowhere, yet who waited for it still suffers
-        if inc.id in own.get(e, (inc.id,)) and suffering.by_it(e):
+        if suffering.by_it(e):
             found[e] = None
     for e, _ in sorted(inc.evidence):
         if not suffering.anew(e):
@@ -55,8 +55,8 @@ def affected(
 class _Suffering:
     """Whose objective is missed, or will be, and whether the incident may be why."""
 
-    def __init__(self, inc: Incident, compiled: Compiled, board: Board) -> None:
-        self._board = board
+    def __init__(self, inc: Incident, compiled: Compiled, board: Board, own: Mapping[Entity, Mapping[str, None]]) -> None:
+        self._id, self._board, self._own = inc.id, board, own
         self._over_ms = inc.recovering_since_ms if inc.phase == "recovering" else None
         self._before: dict[Entity, None] = {}
         self._showing: dict[Entity, None] = {}
@@ -67,7 +67,8 @@ class _Suffering:
             self._lasted_ms = recovery.lasted_ms(inc, compiled)
 
     def by_it(self, e: Entity) -> bool:
-        return self._since(e) is not None and not self.anew(e)
+        elsewhere = e in self._own and self._id not in self._own[e]
+        return not elsewhere and self._since(e) is not None and not self.anew(e)
 
     def anew(self, e: Entity) -> bool:
         """True where it began when the cause was over: for who was not affected before some polls after that, for others

@@ -78,8 +78,9 @@ class Lifecycle:
             s: e.symptom
             for inc in self.live().values()
             if not inc.released
+            for again in [recovery.anew(inc, self._board.active)]
             for s, e in inc.evidence.items()
-            if not recovery.anew(inc, e, self._board.active.get(s))
+            if s not in again
         }  # fmt: skip
 
     def step(self, now_ms: int, offset: int, hypotheses: list[Hypothesis], timing: Timing, *, may_open: bool) -> None:
@@ -296,6 +297,7 @@ class Lifecycle:
 
     def _settle_evidence(self, inc: Incident, explained_by: dict[tuple[Entity, str], str], now_ms: int) -> None:
         """Refresh what is still active, mark what has cleared, let go what another incident explains (I4)."""
+        again = recovery.anew(inc, self._board.active)
         for s in sorted(inc.evidence):
             other = explained_by.get(s)
             if other is not None and other != inc.id:
@@ -307,7 +309,7 @@ class Lifecycle:
             if now is not None and old.cleared_ms is None and other is None and inc.released and s[1] not in IMPACT:
                 del inc.evidence[s]  # I5: it was judged anew, and is nobody's
             elif now is not None:
-                inc.evidence[s] = Evidence(symptom=now if recovery.anew(inc, old, now) else earlier(now, old.symptom.since_ms))
+                inc.evidence[s] = Evidence(symptom=now if s in again else earlier(now, old.symptom.since_ms))
             elif old.cleared_ms is None:
                 inc.evidence[s] = Evidence(symptom=old.symptom, cleared_ms=now_ms)
 

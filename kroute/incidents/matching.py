@@ -44,10 +44,10 @@ def match(
     same_as: dict[tuple[str, Entity], list[str]] = {}
     for i in sorted(live):
         same_as.setdefault((live[i].cause, live[i].root), []).append(i)
+        again = anew(live[i], active)
         for s, e in live[i].evidence.items():
-            if anew(live[i], e, active.get(s)) or afterwards(live[i], e.symptom):
-                continue
-            holders.setdefault(s, []).append(i)
+            if s not in again and not afterwards(live[i], e.symptom):
+                holders.setdefault(s, []).append(i)
     total = {i: _total(live[i].evidence) for i in sorted(live)}
     suffers = {i: [e for e, _ in live[i].evidence] for i in total if live[i].cause == UNKNOWN and _only_impact(live[i])}
     pairs: list[tuple[int, float, int, str, int]] = []

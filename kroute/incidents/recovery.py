@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from kroute.contracts.common import Entity
 from kroute.diagnosis.load import Compiled
-from kroute.incidents.model import Evidence, Incident
+from kroute.incidents.model import Incident
 from kroute.signals.model import Symptom
 
 OWN = 0.5
@@ -19,14 +19,15 @@ ANEW_MS = 180_000
 """What comes back so long after it had gone, when its cause was over, has begun anew."""
 
 
-def anew(inc: Incident, before: Evidence, now: Symptom | None) -> bool:
-    """True when what the incident had of the symptom is no reason to think that it is the incident's again (I13)."""
-    return (
-        now is not None
-        and inc.phase == "recovering"
-        and before.cleared_ms is not None
-        and now.since_ms > before.cleared_ms + ANEW_MS
-    )
+def anew(inc: Incident, active: Mapping[tuple[Entity, str], Symptom]) -> dict[tuple[Entity, str], None]:
+    """The symptoms of which what the incident had is no reason to think that they are its again (I13)."""
+    if inc.phase != "recovering":
+        return {}
+    return {
+        s: None
+        for s, e in inc.evidence.items()
+        if e.cleared_ms is not None and s in active and active[s].since_ms > e.cleared_ms + ANEW_MS
+    }
 
 
 def afterwards(inc: Incident, s: Symptom) -> bool:

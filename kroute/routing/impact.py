@@ -23,6 +23,11 @@ class Affected(NamedTuple):
     tier: str | None
     customer_function: str | None
 
+    @property
+    def suffers(self) -> bool:
+        """Breached, or at risk."""
+        return self.measure.state in ("breached", "at-risk")
+
 
 class Felt(NamedTuple):
     """All that an incident does to services, worst first, and what is not known about it."""
@@ -39,7 +44,7 @@ class Felt(NamedTuple):
 
     def suffering(self) -> tuple[Affected, ...]:
         """Those that are breached or at risk."""
-        return tuple(a for a in self.affected if a.measure.state in ("breached", "at-risk"))
+        return tuple(a for a in self.affected if a.suffers)
 
 
 def felt(incident: Incident, ownership: OwnershipIndex, estate: Estate, measures: Measures, now_ms: int) -> Felt:

@@ -56,12 +56,10 @@ def hush(incident: Incident, felt: Felt, silences: list[Stamped], changes: Chang
             if not {"team", "service"} & s.control.matchers.keys():
                 return Hush(_silence(s), ())
             partial.append(s)
-    since = now_ms
-    if not felt.suffering() and not _availability(incident):
-        over = incident.recovering_since_ms if incident.phase == "recovering" else None
-        since = (now_ms if over is None else over) - JUST_OVER_MS
-    for c in changes.touching(incident.root, ("maintenance",), since, now_ms):
-        return Hush(Suppressed(by="maintenance", id=c.id, who=c.by, why=c.why, until=rfc3339(end_ms(c))), ())
+    over = incident.recovering_since_ms if incident.phase == "recovering" else None
+    for c in changes.touching(incident.root, ("maintenance",), (now_ms if over is None else over) - JUST_OVER_MS, now_ms):
+        if end_ms(c) >= now_ms or not (felt.suffering() or _availability(incident)):
+            return Hush(Suppressed(by="maintenance", id=c.id, who=c.by, why=c.why, until=rfc3339(end_ms(c))), ())
     return Hush(None, tuple(partial))
 
 

@@ -9,7 +9,7 @@ from kroute.contracts.common import Entity
 from kroute.diagnosis.model import Cause, OwnerRole
 from kroute.incidents.model import Incident
 from kroute.routing.delivery import Wanted
-from kroute.routing.impact import Felt
+from kroute.routing.impact import Affected, Felt
 from kroute.routing.ledger import Entry, Frozen, Told
 from kroute.routing.owners import DEFAULT_FALLBACK, Finder, Found
 from kroute.routing.ownership import OwnershipIndex
@@ -100,17 +100,11 @@ class Asker:
         for u in undo:
             self._add("action", self._owner(f"undo|{u.remedy}", lambda u=u: u.owner), Telling("page", u.reason))  # type: ignore[misc]
         for a in self._felt.suffering():
-            name = a.service or str(a.entity)
-            frozen = self._owner(f"impact|{name}", lambda a=a: self._finder.of_affected(a))  # type: ignore[misc]
-            self._services.setdefault(frozen.team, {})[name] = None
             telling = decision.impact if a.measure.state == "breached" else decision.impact_at_risk
-            self._add("impact", frozen, telling, services=(name,), tiers=(a.tier,) if a.tier else ())
+            self._suffers(a, telling, tiers=(a.tier,) if a.tier else ())
         for a in self._felt.affected:  # who lost records suffers, however fresh those are that it has
-            if a.measure.state not in ("breached", "at-risk") and _lost_records(incident, a.entity):
-                name = a.service or str(a.entity)
-                frozen = self._owner(f"impact|{name}", lambda a=a: self._finder.of_affected(a))  # type: ignore[misc]
-                self._services.setdefault(frozen.team, {})[name] = None
-                self._add("impact", frozen, Telling("notify", "records-lost"), services=(name,))
+            if not a.suffers and _lost_records(incident, a.entity):
+                self._suffers(a, Telling("notify", "records-lost"))
         words = _action_words(self._cause, incident)
         self._add(
             "diagnosis", self._owner("diagnosis", lambda: self._finder.owner(owners.diagnosis, incident)), decision.diagnosis
@@ -130,6 +124,12 @@ class Asker:
             action = Found(settled.team, settled.via)  # a row moved since: what is proved must be proved of who was told
         kept = self._hushed()
         return Asked(tuple(self._routes.values()), kept, action, self._repeat_ms())
+
+    def _suffers(self, a: Affected, telling: Telling, tiers: tuple[str, ...] = ()) -> None:
+        name = a.service or str(a.entity)
+        frozen = self._owner(f"impact|{name}", lambda: self._finder.of_affected(a))
+        self._services.setdefault(frozen.team, {})[name] = None
+        self._add("impact", frozen, telling, services=(name,), tiers=tiers)
 
     def services_of(self, w: Wanted) -> tuple[str, ...]:
         """Services that a route is about: an impact owner's own, else all downstream of the root."""

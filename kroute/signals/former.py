@@ -74,18 +74,15 @@ class Former:
     def held(self, b: Entity, relation: str) -> list[Entity]:
         """Who had this relation to the broker when it went; nobody when it is back for long."""
         lost = self._lost.get(b)
-        if not lost:
-            return []
-        still = self._open.get(b, {})
-        return [e for (r, e), at in lost.items() if r == relation and ((r, e) in still or self.counts(b, at))]
+        return [e for (r, e), at in lost.items() if r == relation and self._hangs(b, (r, e), at)] if lost else []
 
     def holders(self, e: Entity, relation: str) -> list[Entity]:
         """Brokers that went, and to which ``e`` had this relation then."""
         of = self._of.get((e, relation)) if self._of else None
-        if not of:
-            return []
-        edge = (relation, e)
-        return [b for b in of if edge in self._open.get(b, ()) or self.counts(b, self._lost[b][edge])]
+        return [b for b in of if self._hangs(b, (relation, e), self._lost[b][relation, e])] if of else []
+
+    def _hangs(self, b: Entity, edge: Edge, lost: int) -> bool:
+        return edge in self._open.get(b, ()) or self.counts(b, lost)
 
     def forget(self, e: Entity) -> None:
         """The entity is gone for good."""

@@ -115,8 +115,12 @@ class EntityView:
     def unheard(self, name: str) -> bool:
         heard = dict(self.sources)
         for key in self._store.sources.get(self.entity, ()):
-            told = [self._value(p, name) is not None for p in self._store.rings[key].polls[-LATELY:]]
-            if (any(told) and not told[-1]) if key in heard else (bool(told) and told[-1]):
+            *before, newest = self._store.rings[key].polls[-LATELY:]
+            tells = self._value(newest, name) is not None
+            if key not in heard:
+                if tells:
+                    return True
+            elif not tells and any(self._value(p, name) is not None for p in before):
                 return True
         return False
 

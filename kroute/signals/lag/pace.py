@@ -130,9 +130,10 @@ def _stands_out(v: View) -> bool:
 
 def _gathered_ms(v: View) -> int:
     """How long a group had stayed away that came, read in a moment what had gathered without it, and leaves at this poll."""
-    empty = [p.state == "Empty" for p in v.polls]
-    came = next((i for i in range(v.n - 2, -1, -1) if empty[i]), -1)
-    if not empty[-1] or came < 0 or came == v.n - 2 or v.rate <= 0:
+    if v.polls[-1].state != "Empty" or v.polls[-2].state == "Empty" or v.rate <= 0:
+        return 0
+    came = next((i for i in range(v.n - 3, -1, -1) if v.polls[i].state == "Empty"), -1)
+    if came < 0:
         return 0
     gathered_ms = 1000.0 * (v.read[-1] - v.read[came]) / v.rate
     return int(gathered_ms) if gathered_ms >= MOMENT * (v.t - v.polls[came].t) else 0

@@ -41,6 +41,7 @@ def unsettled(polls: list[Poll], out: Verdict) -> None:
     fires = (n_flags >= OFTEN and any(flags[-2:])) or (n_moved >= OFTEN and any(moved[-2:]))
     if not fires and "rebalancing" not in out.was:
         return
+    fires = fires and not rolling(polls)
     recent = any(flags[-3:]) or any(moved[-3:])
 
     def l12() -> Found:
@@ -74,7 +75,7 @@ def churning(polls: list[Poll], usual: Usual, out: Verdict, carry: Carry) -> Non
     n = sum(changed)
     normal = usual.churn.mid * len(changed) if usual.churn.known else 0.0
     replaced = sum(c and _replaced(q, p) for c, (q, p) in zip(changed, itertools.pairwise(last), strict=True))
-    fires = (n >= OFTEN or replaced >= TWICE) and n > 3.0 * normal and any(changed[-2:])
+    fires = (n >= OFTEN or replaced >= TWICE) and n > 3.0 * normal and any(changed[-2:]) and not rolling(polls)
     if not fires and "member-churn" not in out.was:
         return
 
@@ -85,6 +86,23 @@ def churning(polls: list[Poll], usual: Usual, out: Verdict, carry: Carry) -> Non
         return Found(since, float(n), f"members changed in {n} of the last {len(changed)} polls{all_of}, {now} now", {})
 
     out.say("member-churn", fires, any(changed[-3:]), l13)
+
+
+def rolling(polls: list[Poll]) -> bool:
+    """True while each member is replaced once, one after the other: a restart of all, as in a deployment.
+
+    Who came stays, who left does not come back, and there are never more than one above those that there were.
+    """
+    before = set(polls[0].members or ())
+    most, old = len(before) + 1, before
+    came: set[int] = set()
+    for p in polls[1:]:
+        now = set(p.members or ())
+        if p.members is None or len(now) > most or not came <= now or not old.isdisjoint(now - before):
+            return False
+        came |= now - before
+        before = now
+    return bool(came) and not old <= before
 
 
 def _replaced(before: Poll, after: Poll) -> bool:

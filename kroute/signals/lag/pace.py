@@ -19,6 +19,8 @@ from kroute.signals.lag.view import LEARNT_MOVES, UNLEARNT_RISE, View
 FEW_MOVES, MOMENT = 20, 4.0
 """A group that was seen to commit in fewer polls than this, and read in a moment what took so many times as long to gather,
 comes now and then."""
+BACK = 1.5
+"""A group whose commits stayed away for so many times its longest time before has paused, and is judged when it goes on."""
 FAR_S = 600.0
 """Who is further behind than this and comes nearer reads old records, however usual that is for it."""
 LAGGING = ("lag-growing", "commits-slow", "commits-stopped", "group-empty")
@@ -88,11 +90,12 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     older = min(v.work[-2 * tooth : -tooth] or v.work[:1])
     grew = v.floor - older
     steady = v.n >= 4 and v.produced(tooth) > 0
-    silent = 0 < v.t - carry.moved_ms <= v.silence_limit_ms
+    back = carry.period_ms > max(v.was.period_ms, v.step_ms) * BACK
+    silent = back or 0 < v.t - carry.moved_ms <= v.silence_limit_ms
     gaps = min(v.n - 1, max(4, tooth))
     made, read = v.produced(gaps), v.committed_records(gaps)
     rising = steady and not silent and slope > 0.03 * v.rate and grew > 0.03 * v.produced(tooth)
-    slow = v.far and steady and carry.moved_ms == v.t and 0 < read < 0.9 * made and v.work[-1] > v.work[-1 - gaps]
+    slow = v.far and steady and carry.moved_ms == v.t and not silent and 0 < read < 0.9 * made and v.work[-1] > v.work[-1 - gaps]
     if (rising or slow) and not _stands_out(v):
         rising = slow = False
     fires = (v.far and rising and v.work[-1] >= v.work[-2] - 0.5 * v.produced(1)) or (

@@ -22,6 +22,9 @@ UNLEARNT_MS = 65 * 60_000
 """Until a group's commit period is known, silence of commits is judged only past the commonest schedule, an hour."""
 LEARNT_MOVES = 3
 """Polls that showed a group working, or with nothing left to do, before its pace is judged."""
+NEW_MOVES, FIRST_PAUSE = 10, 3
+"""Who was seen so in fewer polls than this may come now and then, and have been seen at the end of its work: its first pause may
+last so many times as long."""
 READ_UNCOMMITTED = 2
 
 
@@ -166,9 +169,12 @@ class View:
     @property
     def silence_limit_ms(self) -> int:
         """Commits that stay away for longer than this while records wait are missed."""
-        if self.scheduled or self.was.moves >= LEARNT_MOVES:
+        if self.scheduled:
             return int(1.25 * self.period_ms + 1.5 * self.step_ms)
-        return UNLEARNT_MS
+        if self.was.moves < LEARNT_MOVES:
+            return UNLEARNT_MS
+        limit = int(1.25 * self.period_ms + 1.5 * self.step_ms)
+        return limit if self.was.moves >= NEW_MOVES else max(limit, FIRST_PAUSE * self.was.moves * self.step_ms)
 
 
 def look(

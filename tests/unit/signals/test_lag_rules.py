@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from kroute.contracts.common import Entity
-from kroute.contracts.inputs import Member
+from kroute.contracts.inputs import ConsumerLag, Member
 from kroute.signals.lag.cutover import JUDGED as CUTOVER_KINDS
 from kroute.signals.lag.group import GROUP_KINDS
 from kroute.signals.lag.windows import TOPIC_KINDS
@@ -364,3 +364,60 @@ def test_l3_who_comes_once_and_reads_in_a_moment_what_gathered_stays_away_for_as
     for k in range(25, 55):
         b.feed(poll(30 * k, [end(8)] * 2, [end(k)] * 2, state="Empty", members=()))
     assert {"commits-stopped", "group-empty"} <= b.ever(), "it is missed when it does not come again"
+
+
+def visits(b: Bench, moving: int, pause: int, polls: int) -> Bench:
+    """A group that reads for so many polls and is away for so many."""
+    done = 0
+    for k in range(polls):
+        done = k if k % (moving + pause) < moving else done
+        b.feed(poll(30 * k, [K * done], [K * k]))
+    return b
+
+
+def test_l3_the_first_pause_of_who_was_seen_at_work_for_some_polls_only_may_be_its_custom() -> None:
+    assert visits(Bench(), 5, 10, 60).ever() == set(), "it comes every seven minutes, and was met in the middle of a visit"
+    first = visits(Bench(), 12, 10, 22).first("commits-stopped")
+    assert first is not None, "who was at work for six minutes is missed at once"
+    assert first <= 15
+
+
+def test_l1_l2_who_comes_back_after_its_longest_pause_is_judged_when_it_goes_on() -> None:
+    b = Bench()
+    for k in range(5):
+        b.feed(poll(30 * k, [K * k], [K * k]))
+    for k in range(5, 15):
+        b.feed(poll(30 * k, [K * 4], [K * k]))
+    b.feed(poll(450, [K * 5], [K * 15]))
+    assert b.active() == (), "the first commit after the pause covers little of what gathered"
+    for k in range(16, 50):
+        b.feed(poll(30 * k, [int(K * (k * 0.5 - 2.5))], [K * k]))
+    assert "lag-growing" in b.active(), "it goes on at half the speed"
+
+
+def crew(at_s: float, k: int, *ids: str, state: str = "Stable") -> ConsumerLag:
+    return poll(at_s, [K * k], [K * k], state=state, members=tuple(member(i, (0,)) for i in ids))
+
+
+def rolled(*crews: str) -> Bench:
+    b = Bench()
+    for k in range(12):
+        b.feed(crew(30 * k, k, *crews[0]))
+    for k, ids in enumerate(crews[1:], 12):
+        b.feed(crew(30 * k, k, *ids, state="PreparingRebalance" if ids != crews[0] else "Stable"))
+    return b
+
+
+@pytest.mark.parametrize(
+    ("crews", "storm"),
+    [
+        (("abcd", "bcd", "bcd1", "cd12", "d123", "1234", "1234"), False),
+        (("abc", "abc1", "bc12", "c123", "123"), False),
+        (("abcd", "bcd1", "cd12", "d123", "d234", "2345"), True),
+        (("abcd", "bcd", "abcd", "acd", "abcd", "abd"), True),
+        (("abcd", "abcd12", "cd1234", "1234", "1234"), True),
+    ],
+    ids=["each in turn", "one more meanwhile", "who came leaves", "who left is back", "many at once"],
+)
+def test_l12_l13_members_replaced_one_after_the_other_are_a_restart_of_all(crews: tuple[str, ...], storm: bool) -> None:
+    assert bool({"rebalancing", "member-churn"} & rolled(*crews).ever()) is storm

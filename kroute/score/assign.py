@@ -5,8 +5,9 @@
    topic, a source as the process it is.
 2. A symptom may belong to a fault whose time, with ``EARLY_MS`` before and ``TAIL_MS`` after, holds its beginning.
 3. A symptom belongs to the fault it is nearest to; as near to two: to neither (it is left out of the pair measures).
-4. An incident may belong to a fault when it was open during the fault or within ``TAIL_MS`` after. It belongs to the
-   one that most of its symptoms are near to, the root it names counting like two of them. Near to none: false.
+4. An incident may belong to a fault when it was open during the fault or within ``TAIL_MS`` after, unless it opened before
+   and names another root. It belongs to the one that most of its symptoms are near to, the root it names counting like two
+   of them. Near to none: false.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def canonical(e: Entity) -> Entity:
     if e.kind == "partition":
         return Entity("topic", e.cluster, e.name.rpartition("/")[0])
     if e.kind == "source":
-        kind, slash, name = e.name.partition("/")
+        kind, slash, name = e.name.removeprefix("broker-metrics/").partition("/")
         if slash and kind in ENTITY_KINDS:
             return Entity(kind, e.cluster, name)
     return e
@@ -84,6 +85,8 @@ def fault_of_incident(incident: Incident, scopes: list[Scope], end_ms: int) -> i
     for i, sc in enumerate(scopes):
         if not any(a <= sc.to_ms + TAIL_MS and b >= sc.from_ms for a, b in spans):
             continue
+        if incident.opened_ms < sc.from_ms - EARLY_MS and sc.near(root) != ROOT:
+            continue  # something else was wrong there before
         weight = sum(_WEIGHT[sc.near(s.entity)] for s in incident.symptoms() if sc.during(s.since_ms))
         weight += _ROOT_WEIGHT[sc.near(root)]
         ranked = (weight, -abs(incident.opened_ms - sc.from_ms), -i)  # as heavy: the onset nearest to its opening

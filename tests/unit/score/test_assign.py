@@ -21,6 +21,7 @@ GROUP = fault("slow-consumer", "group/g")
         (BROKER, "group/g", 2),
         (BROKER, "partition/t/4", 2),
         (BROKER, "source/broker/2", 3),
+        (BROKER, "source/broker-metrics/broker/2", 3),
         (BROKER, "broker/3", 0),
         (BROKER, "cluster/c1", 1),
         (GROUP, "cluster/c1", 0),
@@ -59,3 +60,13 @@ def test_an_incident_as_near_to_two_belongs_to_the_onset_nearest_to_its_opening(
     again = [scope(fault("slow-consumer", "group/g", 600, 900)), scope(fault("slow-consumer", "group/g", 1000, 1300))]
     (i,) = incidents([alert("i", 1050, ("slow-consumer", "group/g", 1), symptoms=(("group/g", "lag-growing", 1010),))])
     assert fault_of_incident(i, again, ms(3600)) == 1
+
+
+def test_what_opened_before_a_fault_and_names_another_root_is_not_the_faults() -> None:
+    def opened(at: float, root: str) -> int | None:
+        (i,) = incidents([alert("i", at, ("slow-consumer", root, 1), symptoms=(("group/g", "lag-growing", 610),))])
+        return fault_of_incident(i, [scope(BROKER)], ms(3600))
+
+    assert opened(400, "group/g") is None
+    assert opened(560, "group/g") == 0, "its window may begin before the onset"
+    assert opened(400, "broker/2") == 0

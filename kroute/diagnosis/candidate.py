@@ -194,7 +194,9 @@ def active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits
 
 
 def _about(root: Entity, s: Symptom) -> bool:
-    """False where a group's symptom names the topics it is about, and the root is another one (D1)."""
+    """False where a symptom names what it is about, and the root is another one (D1): a group's topics, a quorum's voters."""
+    if root.kind == "broker" and s.entity.kind == "cluster":
+        return root.name in map(str, s.detail.get("voters", (root.name,)))
     if root.kind != "topic" or s.entity.kind != "group":
         return True
     topics = s.detail.get("topics") or [str(p).rpartition("/")[0] for p in s.detail.get("partitions", ())]

@@ -20,9 +20,9 @@ class Timing(NamedTuple):
 
 
 CONFIDENT = 0.8
-"""An incident with a breached objective opens at once from this confidence on."""
+"""From this confidence on an incident with a breached objective opens at once, and any other settles half as long."""
 SURE, SEVERAL = 0.95, 3
-"""From this confidence on, with this many symptoms, an incident settles half as long."""
+"""Of a cause that is one group's own it takes this confidence and this many symptoms: many others begin like it."""
 REVISE_NATS = 2.0
 """A cause moves only when another explains better by this much."""
 ORPHAN_MS = 120_000

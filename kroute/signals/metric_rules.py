@@ -28,6 +28,8 @@ HELD_MS, HELD_POLLS = 25_000, 12
 """Bad for this long, or for this many polls where polls come faster: a process that starts, or one slow disk sync, is
 no trouble. At polls of 15 s and more ``Rule.polls`` alone decides."""
 
+LEFT = 1.5
+"""So many times its usual, and outside its scatter, a value has left it."""
 USUAL_EXCESS = 10.0
 """What is so many times beyond the field's threshold is usual nowhere."""
 
@@ -55,6 +57,7 @@ class Feature(NamedTuple):
     add: bool = False
     hourly: bool = False
     peers: bool = False
+    odd: float | None = None
 
 
 class Rule(NamedTuple):
@@ -141,6 +144,8 @@ def judge(rule: Rule, view: View) -> Finding | None:
         limit = threshold(f, base, view)
         if not series or limit is None:
             continue
+        if f.odd is not None and base is not None and (odd := _odd(f, f.odd, base, series, view)) is not None:
+            limit = min(limit, odd)
         judged.append(f.name)
         run = [bad(f, v, limit) for _, v in series]
         fires = len(run) >= rule.polls and all(run[-rule.polls :]) and (rule.at_once or held(series, run))
@@ -162,7 +167,7 @@ def judge(rule: Rule, view: View) -> Finding | None:
                 detail["unseen_since"] = unseen
             if _from_start(f, by, series, run, view) if active is None else active.detail.get("from_start"):
                 detail["from_start"] = True
-            worst = Finding(True, began(series, run), value, sentence(f, value, base, limit), detail)
+            worst = Finding(True, rose(f, series, run, base), value, sentence(f, value, base, limit), detail)
     if worst is not None:
         return worst
     if not judged or (active is not None and active.detail.get("feature") not in judged):
@@ -226,6 +231,27 @@ def began(series: Series, run: list[bool]) -> int:
     return series[first][0]
 
 
+def rose(f: Feature, series: Series, run: list[bool], base: Base | None) -> int:
+    """As ``began``, back to where the value left what is usual: what rises slowly began before it was bad."""
+    first = next(i for i, (at, _) in enumerate(series) if at == began(series, run))
+    if base is not None and f.floor is not None and not f.low:
+        left = base.median + max((LEFT - 1.0) * base.median, SIGMAS * base.sigma)
+        while first > 0 and series[first - 1][1] > left:
+            first -= 1
+    return series[first][0]
+
+
+def _odd(f: Feature, least: float, base: Base, series: Series, view: View) -> float | None:
+    """The lower threshold of one that differs from its own usual and from all its peers; None while it does not."""
+    limit = max(least, f.ratio * base.median, base.median + SIGMAS * base.sigma)
+    if series[-1][1] <= limit * (1 - CLEAR_MARGIN):
+        return None
+    peers = sorted(view.peers(f.name))
+    if len(peers) < 2:
+        return None
+    return max(limit, f.ratio * peers[-1])
+
+
 def unseen_since(series: Series, run: list[bool]) -> int | None:
     """When it was last seen well, where a gap in the observations lies between that and the first bad one: it may have
     begun at any time in between (0: it was never seen well). None: no gap."""
@@ -286,8 +312,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "broker": (
         Rule("flush-slow", "M1", (_F("flush_ms", "log flush", "ms", 1000.0, peers=True),)),
         Rule("local-time-high", "M2", (
-            _ms("local_produce_ms", "local time of produce", 100.0, 50.0),
-            _ms("local_fetch_ms", "local time of fetch", 200.0, 100.0),
+            _ms("local_produce_ms", "local time of produce", 100.0, 50.0, odd=10.0),
+            _ms("local_fetch_ms", "local time of fetch", 200.0, 100.0, odd=20.0),
         )),
         Rule("disk-filling", "M3", (_F("disk_ratio", "disk", "ratio", 0.85),)),
         Rule("disk-full", "M4", (_F("disk_ratio", "disk", "ratio", 0.97),), polls=2, at_once=True),

@@ -252,14 +252,15 @@ def _controller(memory: Memory, t: Tally, at_ms: int, active: dict[str, Symptom]
         memory.epoch = max(memory.epoch, c.epoch)
     if c.leader is not None and c.leader >= 0:
         memory.controller = c.leader
+    of = {"voters": list(c.voters)} if c.voters else {}
     none = c.leader is None or c.leader < 0
     since = _first(memory, "no-controller", none, at_ms)
     recent = [e for e in memory.epochs_ms if at_ms - e <= CHURN_MS]
     if len(recent) >= CHURN_TIMES:
         why = f"{len(recent)} new controller epochs within {CHURN_MS // 60_000} min{', and no leader now' if none else ''}"
-        return [Broken("controller-churn", recent[0], float(len(recent)), why, {"leader": None if none else c.leader})]
+        return [Broken("controller-churn", recent[0], float(len(recent)), why, {"leader": None if none else c.leader, **of})]
     if none and (since < at_ms or "controller-churn" in active):
-        return [Broken("controller-churn", since, 0.0, "the metadata quorum has no leader", {"leader": None})]
+        return [Broken("controller-churn", since, 0.0, "the metadata quorum has no leader", {"leader": None, **of})]
     return []
 
 

@@ -9,6 +9,7 @@ every kind are, ``collection`` when all are.
 from __future__ import annotations
 
 import heapq
+import math
 
 import msgspec
 
@@ -28,6 +29,10 @@ JUDGED = frozenset({KIND})
 FAILED_POLLS = 2
 """A source that says ``up: false`` for more polls than this is missing."""
 FORGET_MS = 7 * 86_400_000
+FADE, OUTAGE = 0.04, 3
+"""What one poll counts in the share of a source's polls that get lost; an outage counts as so many."""
+LOSSY, CHANCE, MOST_LOST = 0.06, 1e-4, 12
+"""Where a larger share gets lost by the way, a source is missing when so many in a row would be lost by chance this rarely."""
 METRICS = "broker-metrics"
 """Name of the one source that stands for all scraped processes of a cluster when all are silent."""
 _SCRAPED = f"{METRICS}/"
@@ -40,7 +45,7 @@ class _Source(msgspec.Struct, array_like=True):
     """``heard_ms``: append time of the newest message that was up; ``failing_ms``: first ``up: false`` since, ``told_ms``
     the newest of them. ``every_ms`` stated interval or 0, ``times`` the last observations of ``pacer`` to learn it from.
     ``missing_ms``: since when it counts as missing, -1 while it does not. ``report_ms``: time of its last report, which
-    was made under ``told_as``. ``due_ms``: when it is looked at next."""
+    was made under ``told_as``. ``due_ms``: when it is looked at next. ``lost``: share of its polls that never came, of late."""
 
     cluster: str
     name: str
@@ -55,6 +60,7 @@ class _Source(msgspec.Struct, array_like=True):
     report_ms: int = -1
     told_as: str = ""
     due_ms: int = -1
+    lost: float = 0.0
 
     @property
     def interval_ms(self) -> int:
@@ -168,7 +174,10 @@ class TelemetryWindows:
 
     def _deadline(self, s: _Source) -> int:
         """When the source becomes missing unless it is heard."""
-        silent = max(s.heard_ms, s.told_ms) + stale_after_ms(s.interval_ms)
+        allowed = stale_after_ms(s.interval_ms)
+        if s.lost > LOSSY:
+            allowed = max(allowed, int(min(math.log(CHANCE) / math.log(s.lost), MOST_LOST) * s.interval_ms))
+        silent = max(s.heard_ms, s.told_ms) + allowed
         return min(silent, s.failing_ms + FAILED_POLLS * s.interval_ms) if s.failing_ms >= 0 else silent
 
     def _pace(self, s: _Source, m: Polled) -> None:
@@ -177,6 +186,9 @@ class TelemetryWindows:
         if pacer != s.pacer and s.times and m.observed_at_ms - s.times[-1] > 600_000:
             s.pacer, s.times = pacer, []
         if pacer == s.pacer and (not s.times or m.observed_at_ms > s.times[-1]):
+            if s.times:
+                gone = min(round((m.observed_at_ms - s.times[-1]) / s.interval_ms) - 1, OUTAGE)
+                s.lost = (1.0 - FADE) * (1.0 - (1.0 - s.lost) * (1.0 - FADE) ** max(gone, 0))
             s.times = [*s.times[-3:], m.observed_at_ms]
 
     def _entity(self, s: _Source) -> Entity:

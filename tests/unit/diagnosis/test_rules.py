@@ -404,3 +404,22 @@ def test_the_collector_goes_on_after_a_diagnosis_that_fails() -> None:
     with pytest.raises(AttributeError):
         diagnose(w.catalogue, None, evidence)  # type: ignore[arg-type]
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    ("voters", "cause"), [([101, 102], "controller-trouble"), ([1, 2, 3], "broker-down"), (None, "broker-down")]
+)
+def test_d1_elections_of_a_quorum_are_no_effect_of_a_broker_without_a_vote(voters: list[int] | None, cause: str) -> None:
+    w = World()
+    for b in "123456":
+        w.link("cluster/prod", "brokers", f"broker/{b}")
+        w.link(f"broker/{b}", "cluster", "cluster/prod")
+    w.see("cluster/prod", "controller-churn", "heartbeats-missed", detail=None if voters is None else {"voters": voters})
+    w.see("broker/3", "broker-gone", "leaders-moved")
+    assert [c for c, _ in w.causes()] == [cause]
+
+
+def test_a_partition_that_hangs_while_the_balancer_moves_it_is_the_balancers_trouble() -> None:
+    w = World(platform="automq")
+    w.see("cluster/prod", "balancer-delayed", "partition-status-odd", "offline-partitions")
+    assert w.causes() == [("balancer-trouble", "cluster/prod")]

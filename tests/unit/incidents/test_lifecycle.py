@@ -72,6 +72,14 @@ def test_i1_a_hypothesis_settles_before_anybody_is_told(story: Story) -> None:
     assert story.told == [("opened", "slow-consumer", "group/a")]
 
 
+def test_i1_what_is_sure_and_no_groups_own_settles_half_as_long(story: Story) -> None:
+    story.say("broker/1", "disk-full", "log-dir-offline")
+    story.run(10)
+    assert story.told == []
+    story.run(10)
+    assert story.told == [("opened", "disk-full", "broker/1")]
+
+
 def test_i1_a_breached_objective_with_a_sure_cause_opens_at_once(story: Story) -> None:
     story.say("group/a", "lag-growing", "commits-stopped", "group-empty", "objective-breached")
     story.run(10)

@@ -106,6 +106,24 @@ def test_an_own_baseline_replaces_the_fields_threshold(bench: Bench) -> None:
     assert s.detail == {"feature": "local_produce_ms", "limit": 90.0, "usual": 30.0}
 
 
+@pytest.mark.parametrize(("others", "odd"), [(4.0, True), (14.0, False)])
+def test_one_broker_is_slow_below_the_floor_where_it_differs_from_its_usual_and_its_peers(
+    bench: Bench, others: float, odd: bool
+) -> None:
+    for poll in range(63):
+        for of in ("1", "2", "3"):
+            ms = 4.0 if poll < 60 else 14.0 if of == "1" else others
+            bench.feed(scrape(poll, sample("request_local_ms", ms, request="Produce"), of=of))
+    assert (bench.status(broker(), "local-time-high") is Status.ACTIVE) is odd
+
+
+def test_what_rises_slowly_began_when_it_was_no_longer_usual(bench: Bench) -> None:
+    feed(bench, range(60), sample("request_local_ms", 30, request="Produce"))
+    for poll, ms in enumerate((40, 55, 70, 85, 95, 98, 98), 60):
+        feed(bench, [poll], sample("request_local_ms", ms, request="Produce"))
+    assert bench.symptom(broker(), "local-time-high").since_ms == at(61)
+
+
 def told(bench: Bench, value: float, polls: Iterable[int], *, before: float | None = None) -> list[Status]:
     """What is told of a broker at each poll; ``before``: its first five polls, when it was well."""
     out = []

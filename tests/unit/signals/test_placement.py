@@ -134,8 +134,9 @@ def test_t8_no_controller_for_two_polls(bench: Bench) -> None:
 
 def test_t8_an_epoch_that_keeps_moving(bench: Bench) -> None:
     for poll in range(4):
-        bench.feed(healthy(poll, controller=Controller(leader=1, epoch=4 + poll)))
-    assert bench.symptom(CLUSTER, "controller-churn").why == "3 new controller epochs within 10 min"
+        bench.feed(healthy(poll, controller=Controller(leader=1, epoch=4 + poll, voters=(1, 2))))
+    s = bench.symptom(CLUSTER, "controller-churn")
+    assert (s.why, s.detail) == ("3 new controller epochs within 10 min", {"leader": 1, "voters": [1, 2]})
     for poll in range(4, 50):
         bench.feed(healthy(poll, controller=Controller(leader=1, epoch=7)))
     assert bench.status(CLUSTER, "controller-churn") is Status.HEALTHY

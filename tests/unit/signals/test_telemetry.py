@@ -171,3 +171,29 @@ def test_a_source_silent_for_a_week_is_forgotten(bench: Bench) -> None:
     bench.tick(at(0) + 8 * 86_400_000 + 100_000)
     assert missing(bench) == []
     assert not [k for k in bench.stored() if "tele" in k[1] or "sym" in k[1]]
+
+
+def test_of_a_source_whose_polls_get_lost_more_have_to_be_missed(bench: Bench) -> None:
+    lost = (3, 7, 8, 13, 17, 22, 25, 26, 31, 35)
+    for poll in range(40):
+        bench.feed(lag(poll))
+        if poll not in lost:
+            bench.feed(topology(poll, ()))
+        run(bench, at(poll) + 900)
+    assert missing(bench) == []
+    for poll in range(40, 48):
+        bench.feed(lag(poll))
+        run(bench, at(poll) + 900)
+        if poll == 43:
+            assert missing(bench) == [], "a quarter gets lost: four in a row are nothing"
+    assert missing(bench) == ["topology"]
+
+
+def test_an_outage_makes_no_source_a_lossy_one(bench: Bench) -> None:
+    for poll in range(80):
+        bench.feed(lag(poll))
+        if not 30 <= poll < 60 and poll < 70:
+            bench.feed(topology(poll, ()))
+        run(bench, at(poll) + 900)
+    assert missing(bench) == ["topology"]
+    assert bench.symptom(entity("source", "topology"), KIND).since_ms == at(69)

@@ -38,6 +38,8 @@ OLDER_EFFECT = 0.05
 OLDER_POLLS = 2.5
 """Onsets are known to a poll on either side: some rules say when it was last well, others when it was first bad."""
 OLDER_MS = int(OLDER_POLLS * DEFAULT_INTERVAL_MS)
+LEAD_MS = 300_000
+"""So long before what defines a cause it may have shown otherwise."""
 COVER_QUANTIFIED = 0.995
 """A quantified term's p belongs to the pattern; no member of it is covered more surely than this."""
 
@@ -205,8 +207,10 @@ def _about(root: Entity, s: Symptom) -> bool:
 
 def _onset(seen: list[tuple[Term, Hits]], root: Entity, evidence: Evidence) -> int:
     """Earliest symptom that defines the cause, else at its root, else of those it would explain, else now. What was not
-    observed for a while before may have begun as long ago."""
+    observed for a while before may have begun as long ago. Who shows what defines it, and is not the root, may have shown
+    something else of it first: sinks wait for a system that is down before they fail."""
     defining: list[int] = []
+    telling: dict[Entity, int] = {}
     at_root: list[int] = []
     elsewhere: list[int] = []
     for term, hits in seen:
@@ -214,6 +218,12 @@ def _onset(seen: list[tuple[Term, Hits]], root: Entity, evidence: Evidence) -> i
             for e, s in hits:
                 began = int(s.detail.get("unseen_since", s.since_ms))
                 (defining if term.required else at_root if e == root else elsewhere).append(began)
+                if term.required and e != root:
+                    telling[e] = min(began, telling.get(e, began))
+    if telling:
+        defining += [
+            s.since_ms for term, hits in seen for e, s in hits if telling.get(e, 0) - LEAD_MS <= s.since_ms <= telling.get(e, 0)
+        ]
     return min(defining or at_root or elsewhere or [evidence.now_ms])
 
 

@@ -17,6 +17,7 @@ I9  a breached objective that no incident accounts for is one, of unknown cause;
     other are one, and what accounts for them later takes them over
 I11 a symptom that comes late amends the incident whose cause expects it, open or lately resolved: told, nobody is paged
 I10 nothing opens while ``may_open`` is false (after a start or a gap in time), it settles
+I15 what befalls a broker that has an incident belongs to that: a restart as its remedy, or its end
 I13 what comes back minutes after it had gone, while its incident recovers, has begun anew and need not be the incident's
 """
 
@@ -103,6 +104,7 @@ class Lifecycle:
             known = live.get(matches.of.get(n, ""))
             if known is not None:
                 self._reconsider(known, h, now_ms, timing)
+            known = known or self._befell(h)
             inc = known or self._reopen(h, now_ms, timing) or self._new(h, now_ms, offset, matches.shared.get(n, []))
             self._take_evidence(inc, h, episode, now_ms)
             for s in h.explains:
@@ -227,6 +229,11 @@ class Lifecycle:
         self._adopt(inc, h)
         self.incidents[inc.id] = inc
         return inc
+
+    def _befell(self, h: Hypothesis) -> Incident | None:
+        """I15: the told incident of the same broker, if any."""
+        mine = (i for _, i in sorted(self.incidents.items()) if i.root == h.root and i.phase in ("open", "recovering"))
+        return min(mine, key=_told_first, default=None) if h.root.kind == "broker" else None
 
     def _reopen(self, h: Hypothesis, now_ms: int, timing: Timing) -> Incident | None:
         for i in sorted(self.incidents):

@@ -12,8 +12,17 @@ from kroute.routing.controls import Stamped, Subject, silences_incident, silence
 from kroute.routing.impact import Felt
 from kroute.routing.policy import InForce
 from kroute.routing.times import rfc3339
-from kroute.routing.urgency import AVAILABILITY_SYMPTOMS, CLUSTER_WIDE, COST_CAUSES, DECLARED_KINDS, Situation
+from kroute.routing.urgency import (
+    AVAILABILITY_SYMPTOMS,
+    CLUSTER_WIDE,
+    COST_CAUSES,
+    DECLARED_KINDS,
+    RESTART_MS,
+    VOTER_BEHIND,
+    Situation,
+)
 from kroute.signals.changes import Changes, end_ms
+from kroute.signals.model import Symptom
 
 
 class Hush(NamedTuple):
@@ -84,10 +93,13 @@ def situation(incident: Incident, cause: Cause, felt: Felt, changes: Changes, po
 
 
 def _availability(incident: Incident) -> bool:
-    return any(_threatens(kind, incident) for (_, kind), e in incident.evidence.items() if e.cleared_ms is None)
+    return any(_threatens(e.symptom, incident) for e in incident.evidence.values() if e.cleared_ms is None)
 
 
-def _threatens(kind: str, incident: Incident) -> bool:
+def _threatens(s: Symptom, incident: Incident) -> bool:
+    kind = s.kind
+    if kind == VOTER_BEHIND and (s.value or 0.0) < 2.0 and s.last_ms - s.since_ms < RESTART_MS:
+        return False
     return kind in AVAILABILITY_SYMPTOMS or (kind in CLUSTER_WIDE and incident.root.kind == "cluster")
 
 

@@ -18,6 +18,8 @@ AVAILABILITY_SYMPTOMS = frozenset({
     "offline-partitions", "under-min-isr", "quorum-lagging", "controller-missing", "disk-full", "log-dir-offline",
 })  # fmt: skip
 """Shared availability threatened."""
+VOTER_BEHIND, RESTART_MS = "quorum-lagging", 180_000
+"""One voter behind for less than this threatens nothing yet: brokers that vote are restarted."""
 CLUSTER_WIDE = frozenset({"object-store-failing", "probe-failing"})
 """As much where they fail for the whole cluster: who cannot write has no lag that would tell."""
 

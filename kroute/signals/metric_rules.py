@@ -28,6 +28,7 @@ HELD_MS, HELD_POLLS = 25_000, 12
 """Bad for this long, or for this many polls where polls come faster: a process that starts, or one slow disk sync, is
 no trouble. At polls of 15 s and more ``Rule.polls`` alone decides."""
 
+WAITS = "queue_ms"
 LEFT = 1.5
 """So many times its usual, and outside its scatter, a value has left it."""
 USUAL_EXCESS = 10.0
@@ -242,9 +243,10 @@ def rose(f: Feature, series: Series, run: list[bool], base: Base | None) -> int:
 
 
 def _odd(f: Feature, least: float, base: Base, series: Series, view: View) -> float | None:
-    """The lower threshold of one that differs from its own usual and from all its peers; None while it does not."""
+    """The lower threshold of one that differs from its own usual and from all its peers, and does not wait for something else
+    for longer (a queue); None while it does not."""
     limit = max(least, f.ratio * base.median, base.median + SIGMAS * base.sigma)
-    if series[-1][1] <= limit * (1 - CLEAR_MARGIN):
+    if series[-1][1] <= max(limit * (1 - CLEAR_MARGIN), view.newest(WAITS) or 0.0):
         return None
     peers = sorted(view.peers(f.name))
     if len(peers) < 2:

@@ -178,6 +178,9 @@ def _stuck(
     frozen = (low > 1) & (ages[v.n - trail] > limit) & grew
     begun = np.full(len(low), v.t, np.int64)
     if frozen.any():
+        led = s.ring.leader[v.cols] >= 0
+        frozen &= led | ~led.any()  # without a leader it cannot be read
+    if frozen.any():
         begun, usual = waits(v, frozen)
         least = limit * (UNSETTLED_WAIT if shaken(v, int(begun[frozen].min())) else 1)
         frozen &= v.t - begun > np.maximum(least, 1.25 * usual + 1.5 * v.step_ms)

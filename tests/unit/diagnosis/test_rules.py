@@ -423,3 +423,46 @@ def test_a_partition_that_hangs_while_the_balancer_moves_it_is_the_balancers_tro
     w = World(platform="automq")
     w.see("cluster/prod", "balancer-delayed", "partition-status-odd", "offline-partitions")
     assert w.causes() == [("balancer-trouble", "cluster/prod")]
+
+
+def outage(failed: int) -> World:
+    """A system that is slow from -300 s on for its four sinks, whose groups stop; ``failed`` of these fail at -60 s."""
+    w = World()
+    for i in range(4):
+        w.sink(f"s{i}", worker=f"w{i}")
+        w.see(f"group/connect-s{i}", "commits-stopped", since=w.now - 270_000)
+        w.board.report(
+            "connect", entity(f"connector/c/s{i}"), w.now, 30_000, judged_by("connect", "connector"),
+            [
+                Symptom(kind=kind, entity=entity(f"connector/c/s{i}"), since_ms=w.now - ago, last_ms=w.now, value=1.0, why="seen", detail=d)
+                for kind, ago, d in (
+                    ("put-latency-high", 300_000, {}),
+                    *([("task-failed", 60_000, {"type": "sink", "trace_kind": "system"})] if i < failed else []),
+                )
+            ],
+        )  # fmt: skip
+    return w
+
+
+@pytest.mark.parametrize(
+    ("failed", "cause"), [(0, "system-throttled"), (1, "system-throttled"), (3, "system-down"), (4, "system-down")]
+)
+def test_d6_sinks_wait_for_a_system_that_is_down_before_they_fail(failed: int, cause: str) -> None:
+    assert outage(failed).causes() == [(cause, "system/warehouse")]
+
+
+def test_who_asks_a_lost_leader_is_stuck_there_and_who_is_stuck_elsewhere_is_by_itself() -> None:
+    def diagnosed(led: dict[str, float]) -> list[tuple[str, str]]:
+        w = World()
+        w.group("a", leaders=(1, 2))
+        w.see("broker/1", "broker-gone", "leaders-moved", "replica-behind", since=w.now - 120_000)
+        w.see(
+            "group/a",
+            "partition-stuck",
+            since=w.now - 100_000,
+            detail={"led": led, "topic": "orders", "partitions": ["orders/3"]},
+        )
+        return w.causes()
+
+    assert diagnosed({"1": 1.0, "2": 1.0}) == [("broker-down", "broker/1")], "it was led there, and is led elsewhere now"
+    assert diagnosed({"2": 1.0}) == [("broker-down", "broker/1"), ("poison-record", "group/a")]

@@ -374,3 +374,39 @@ def test_i14_who_has_an_incident_of_its_own_suffers_from_that() -> None:
     story.say("group/b", "objective-breached")
     story.run(60)
     assert [e.name for e in quorum.affected] == ["b"]
+
+
+def test_i15_a_restart_of_a_broker_in_trouble_is_no_second_incident() -> None:
+    story = Story()
+    names = [f"g{i}" for i in range(6)]
+    for name in names:
+        story.group(name, topic=f"t{name}", leaders=(2,), coordinator=1)
+    for name in names:
+        story.say(f"group/{name}", "commits-stopped", "rebalancing")
+    story.run(600)
+    assert [t for t in story.told if t[0] == "opened"] == [("opened", "coordinator-trouble", "broker/1")]
+    story.say("broker/1", "broker-gone", "leaders-moved", "replica-behind")
+    story.run(60)
+    assert len(story.life.live()) == 1, "its remedy, or its end"
+    story.say("broker/1")
+    for name in names:
+        story.say(f"group/{name}")
+    story.run(60)
+    assert [t for t in story.told if t[0] == "opened"] == [("opened", "coordinator-trouble", "broker/1")]
+
+
+def test_i15_a_broker_that_stays_away_is_down_whatever_ailed_it(story: Story) -> None:
+    story.say("broker/1", "local-time-high", "request-queue-high", "latency-high")
+    story.run(600)
+    story.say("broker/1", "broker-gone", "leaders-moved", "replica-behind")
+    story.run(900)
+    assert (story.only.cause, str(story.only.root)) == ("broker-down", "broker/1")
+    assert [t[0] for t in story.told if t[0] in ("opened", "revised")] == ["opened", "revised"]
+
+
+def test_i15_another_broker_that_goes_is_an_incident_of_its_own(story: Story) -> None:
+    story.say("broker/1", "local-time-high", "request-queue-high", "latency-high")
+    story.run(600)
+    story.say("broker/2", "broker-gone", "leaders-moved", "replica-behind")
+    story.run(60)
+    assert ("opened", "broker-down", "broker/2") in story.told

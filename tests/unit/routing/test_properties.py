@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kroute.routing.ledger import delivery_id
@@ -146,6 +146,7 @@ def test_a_restart_after_every_step_changes_no_byte(steps: list[tuple[str, objec
 
 
 @settings(max_examples=60, deadline=None)
+@example([("disown", f"connector/{C}/connect-a/*", None), ("silence", "service", "*")], 1)
 @given(st.lists(STEPS, max_size=10), st.sampled_from([1, 2]))
 def test_a_page_is_held_back_by_a_flood_only_while_another_of_that_team_is_open(
     steps: list[tuple[str, object, object]], pages: int
@@ -163,5 +164,7 @@ def test_a_page_is_held_back_by_a_flood_only_while_another_of_that_team_is_open(
             for r in x.routes
             if r.urgency == "page" and (r.do in ("open", "update") or r.reason not in QUIET)
         }
+        # A silence of a team or a service holds the collapsed one too, which is told to nobody before and after.
+        loud |= {r.team for x in firing for r in x.routes if x.suppressed is None and r.reason == "silenced"}
         held = {r.team for x in firing for r in x.routes if r.reason == "flood" and r.do == "none"}
         assert held <= loud

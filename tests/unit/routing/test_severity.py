@@ -110,7 +110,7 @@ def test_shared_availability_at_stake_pages_who_can_act_and_the_platform(symptom
     w.own(kind="cluster", cluster=C, name=C, owner="team-platform", network="team-net")
     w.meter.set(SINK_GROUP, "at-risk")
     inc = w.incident()
-    threat = Symptom(kind=symptom, entity=CLUSTER, since_ms=w.now, last_ms=w.now)
+    threat = Symptom(kind=symptom, entity=CLUSTER, since_ms=w.now - 200_000, last_ms=w.now)
     inc.evidence[(CLUSTER, symptom)] = Evidence(symptom=threat)
     [a] = w.tick()
     assert a.severity == "critical"
@@ -206,3 +206,15 @@ def test_a_cost_is_a_ticket_and_info() -> None:
     [a] = w.tick()
     found = [(r.urgency, r.reason) for r in a.routes if r.role == "action"]
     assert (a.severity, found) == ("info", [("ticket", "cost")])
+
+
+@pytest.mark.parametrize(("voters", "lasted_s", "severity"), [(1, 60, "minor"), (2, 60, "critical"), (1, 200, "critical")])
+def test_a_voter_that_restarts_threatens_nobody_two_or_one_that_stays_behind_do(
+    voters: int, lasted_s: int, severity: str
+) -> None:
+    w = world()
+    inc = w.incident(cause="broker-down", root=BROKER, affected=(), symptom="local-time-high")
+    s = Symptom(kind="quorum-lagging", entity=CLUSTER, since_ms=w.now - 1000 * lasted_s, last_ms=w.now, value=float(voters))
+    inc.evidence[(CLUSTER, "quorum-lagging")] = Evidence(symptom=s)
+    [a] = w.tick()
+    assert a.severity == severity

@@ -182,3 +182,14 @@ def test_l1_of_a_group_behind_a_hung_transaction_what_it_leaves_unread_besides_h
         b.feed(poll(60 * k, [stable, *[end - lag] * 3], [end] * 4, stable=[stable, *[end] * 3], interval_s=60))
     assert "objective-at-risk" in b.ever()
     assert ("lag-growing" in b.ever()) is growing
+
+
+@pytest.mark.parametrize(("leader", "stuck"), [(1, True), (-1, False)])
+def test_l9_a_partition_without_a_leader_cannot_be_read_and_is_not_stuck(leader: int, stuck: bool) -> None:
+    b = Bench()
+    for k in range(30):
+        end = 1000 * (k + 1)
+        gone = k >= 16
+        left = 16_500 if gone else end
+        b.feed(poll(30 * k, [left, end, end], [end] * 3, leaders=[leader if gone else 1, 2, 3]))
+    assert ("partition-stuck" in b.ever()) is stuck

@@ -106,14 +106,15 @@ def test_an_own_baseline_replaces_the_fields_threshold(bench: Bench) -> None:
     assert s.detail == {"feature": "local_produce_ms", "limit": 90.0, "usual": 30.0}
 
 
-@pytest.mark.parametrize(("others", "odd"), [(4.0, True), (14.0, False)])
-def test_one_broker_is_slow_below_the_floor_where_it_differs_from_its_usual_and_its_peers(
-    bench: Bench, others: float, odd: bool
+@pytest.mark.parametrize(("others", "queue", "odd"), [(4.0, 1.0, True), (14.0, 1.0, False), (4.0, 40.0, False)])
+def test_one_broker_is_slow_below_the_floor_where_it_differs_from_its_usual_and_its_peers_and_does_not_wait_longer(
+    bench: Bench, others: float, queue: float, odd: bool
 ) -> None:
     for poll in range(63):
         for of in ("1", "2", "3"):
             ms = 4.0 if poll < 60 else 14.0 if of == "1" else others
-            bench.feed(scrape(poll, sample("request_local_ms", ms, request="Produce"), of=of))
+            waits = sample("request_queue_ms", queue if of == "1" and poll >= 60 else 1.0)
+            bench.feed(scrape(poll, sample("request_local_ms", ms, request="Produce"), waits, of=of))
     assert (bench.status(broker(), "local-time-high") is Status.ACTIVE) is odd
 
 

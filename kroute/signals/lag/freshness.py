@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from kroute.signals.lag.ring import Carry
@@ -78,22 +79,36 @@ def pressed(v: View, fresh: list[Fresh]) -> bool:
     left = breach_in_s(v, worst)
     if left is None or worst.ratio < 0.25 or (worst.ratio < 1.0 and left >= max(REACT_S, worst.objective_s)):
         return False
-    worse = all(a < b for a, b in itertools.pairwise(v.work[-4:])) and v.work[-1] > max(v.work[:-1])
-    return worse and v.work[-1] - v.work[-4] > LEFT_UNREAD * v.produced(3)
+    period = _period(v)
+    lows = _lows(v.work, period)
+    back = 3 if period == 1 else 2
+    if len(lows) <= back or lows[0] <= max(lows[1:]):
+        return False
+    worse = all(newer > older for newer, older in itertools.pairwise(lows[: back + 1]))
+    return worse and lows[0] - lows[back] > LEFT_UNREAD * v.produced(back * period)
 
 
 def breach_in_s(v: View, worst: Fresh, was: bool = False) -> float | None:
     """Seconds until the objective is reached at this slope; None while freshness is not clearly getting worse.
 
-    Where a group commits in every other poll, polls of the same phase are compared. ``was``: it was at risk, and is so
-    until freshness stops getting worse.
+    Where a group commits in every other poll or less often, the best of each commit period are compared. ``was``: it was at
+    risk, and is so until freshness stops getting worse.
     """
-    step = v.tooth
-    ratios = [*(p.carry.ratio for p in v.polls[:-1]), worst.ratio]
-    rs = ratios[::-step][: 4 if step == 1 else 3][::-1]
+    step = _period(v)
+    rs = _lows([*(p.carry.ratio for p in v.polls[:-1]), worst.ratio], step)[: 4 if step == 1 else 3][::-1]
     if len(rs) < 3 or (step == 1 and len(rs) < 4) or min(rs) < 0.0:
         return None
     if not (all(a < b for a, b in itertools.pairwise(rs)) or (was and rs[0] < rs[-1])):
         return None
     slope = (rs[-1] - rs[0]) / max(0.001, v.seconds((len(rs) - 1) * step))
     return max(0.0, (1.0 - worst.ratio) / slope)
+
+
+def _period(v: View) -> int:
+    """Polls from one commit to the next, however they fall."""
+    return 1 if v.tooth == 1 else v.tooth + 1
+
+
+def _lows(values: Sequence[float], period: int) -> list[float]:
+    """The lowest of each period, the newest first."""
+    return [min(values[end - period : end]) for end in range(len(values), period - 1, -period)]

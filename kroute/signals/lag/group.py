@@ -153,7 +153,10 @@ class Group:
             racks = None
             if owner is not None and any(m.rack for m in self.members or ()):
                 racks = Racks([m.rack for m in self.members or ()], around.leaders.rack)
-            remote(ring, v, out, carry, self.usual, owner, racks)
+            if empty:
+                out.clear("reading-remote")  # nobody reads
+            else:
+                remote(ring, v, out, carry, self.usual, owner, racks)
         out.finish(poll.t)
         carry.active = out.active or NOTHING
         poll.carry = carry

@@ -20,6 +20,8 @@ few steps: about the quantile of Student's t for 0.9997 from five steps on."""
 UNLEARNT_RISE = 1.5
 UNLEARNT_MS = 65 * 60_000
 """Until a group's commit period is known, silence of commits is judged only past the commonest schedule, an hour."""
+ENOUGH_PERIODS = 4
+"""Of so many commit periods in the window the lowest lags are compared."""
 LEARNT_MOVES = 3
 """Polls that showed a group working, or with nothing left to do, before its pace is judged."""
 NEW_MOVES, FIRST_PAUSE = 10, 3
@@ -151,10 +153,17 @@ class View:
         """True where a lag (points, or points × partitions) rose by more than it goes up and down anyway.
 
         Who is always behind by minutes is so by more and by less; the sum of its steps is then no larger than each of them.
-        Where commits are seen in few polls, points one commit period apart are compared. Whose usual is not known yet may well
-        be behind since long before it was first seen: it has to get half as far again.
+        Where commits are seen in few polls, points one commit period apart are compared, and the lowest of each period: where
+        commits and polls are out of step a point may be of any phase. Whose usual is not known yet may well be behind since
+        long before it was first seen: it has to get half as far again.
         """
-        lags = lags[::-1][:: self.tooth][::-1]
+        out = self._rose(lags[::-1][:: self.tooth][::-1])
+        period = self.tooth + 1
+        if self.tooth > 1 and (periods := len(lags) // period) >= ENOUGH_PERIODS:
+            out = out | self._rose(lags[-periods * period :].reshape(periods, period, *lags.shape[1:]).min(axis=1))
+        return out
+
+    def _rose(self, lags: Any) -> Any:
         few = len(lags) - 2
         if few < 2:
             return np.ones(np.shape(lags)[1:], np.bool_)

@@ -173,6 +173,55 @@ def test_l15_reading_from_other_racks_counts_when_the_lag_sits_there() -> None:
     assert "reading-remote" not in {k for _, ks in b.seen[:20] for k in ks}
 
 
+def test_l15_of_a_group_without_members_nobody_reads_from_afar() -> None:
+    b = Bench()
+    for i in range(3):
+        b.estate.connect(Entity("broker", "c", str(i)), "rack", [Entity("rack", "c", f"r{i}")])
+    members = (member("near", [0, 1], rack="r0"), member("far", [2, 3], rack="r2"))
+    for k in range(30):
+        slow = K * min(k, 20) + 100 * max(0, k - 20)
+        b.feed(poll(30 * k, [K * k, K * k, slow, slow], [K * k] * 4, members=members, leaders=[0, 0, 1, 1]))
+    assert "reading-remote" in b.active()
+    for k in range(30, 33):
+        b.feed(poll(30 * k, [K * 30, K * 30, slow, slow], [K * k] * 4, state="Empty", members=(), leaders=[0, 0, 1, 1]))
+    assert "reading-remote" not in b.active()
+    assert b.status("reading-remote") is Status.HEALTHY
+
+
+def out_of_step(slope: float, objective: float | None = None, base_s: float = 0.0) -> Bench:
+    """Commits every 45 s at polls of 30 s: two polls of three see one. From poll 80 on a part of what comes is left unread."""
+    b = Bench(Stated(objective=objective))
+    behind = base_s
+    left = 0
+    for s in range(0, 6000, 15):
+        behind += 15 * slope if s > 2400 else 0.0
+        if s % 45 == 0:
+            left = int(10 * (s + 1000 - behind))
+        if s % 30 == 0:
+            b.feed(poll(s, [left], [10 * (s + 1000)]))
+    return b
+
+
+@pytest.mark.parametrize(("slope", "within"), [(0.04, 16), (0.06, 14), (0.1, 12), (0.3, 10)])
+def test_l1_who_falls_behind_is_told_though_its_commits_and_the_polls_are_out_of_step(slope: float, within: int) -> None:
+    b = out_of_step(slope)
+    first = b.first("lag-growing")
+    assert first is not None
+    assert 81 < first <= 80 + within
+
+
+@pytest.mark.parametrize("base_s", [0.0, 100.0, 150.0])
+def test_l17_commits_out_of_step_with_the_polls_put_no_objective_at_risk(base_s: float) -> None:
+    assert out_of_step(0.0, 300.0, base_s).ever() == set()
+
+
+def test_l17_l1_and_a_steady_slope_does() -> None:
+    b = out_of_step(0.1, 300.0, 100.0)
+    risk, breach, grows = b.first("objective-at-risk"), b.first("objective-breached"), b.first("lag-growing")
+    assert None not in (risk, breach, grows)
+    assert grows < risk < breach  # type: ignore[operator]
+
+
 def test_l20_a_topic_that_falls_silent_against_its_own_baseline() -> None:
     b = Bench()
     for k in range(60):

@@ -161,6 +161,8 @@ def judge(rule: Rule, view: View) -> Finding | None:
             detail: dict[str, Any] = {"feature": f.name, "limit": rounded(limit)}
             if base is not None:
                 detail["usual"] = rounded(base.median)
+            if f.odd is not None and value < (f.floor or 0.0):
+                detail["mild"] = "yes"
             if f.peers:
                 del detail["limit"]
             unseen = unseen_since(series, run) if active is None else active.detail.get("unseen_since")
@@ -243,8 +245,7 @@ def rose(f: Feature, series: Series, run: list[bool], base: Base | None) -> int:
 
 
 def _odd(f: Feature, least: float, base: Base, series: Series, view: View) -> float | None:
-    """The lower threshold of one that differs from its own usual and from all its peers, and does not wait for something else
-    for longer (a queue); None while it does not."""
+    """The lower threshold of one that differs from its usual and all its peers, and does not wait longer in the queue."""
     limit = max(least, f.ratio * base.median, base.median + SIGMAS * base.sigma)
     if series[-1][1] <= max(limit * (1 - CLEAR_MARGIN), view.newest(WAITS) or 0.0):
         return None

@@ -466,3 +466,18 @@ def test_who_asks_a_lost_leader_is_stuck_there_and_who_is_stuck_elsewhere_is_by_
 
     assert diagnosed({"1": 1.0, "2": 1.0}) == [("broker-down", "broker/1")], "it was led there, and is led elsewhere now"
     assert diagnosed({"2": 1.0}) == [("broker-down", "broker/1"), ("poison-record", "group/a")]
+
+
+@pytest.mark.parametrize(("detail", "cause"), [({"mild": "yes"}, "replica-catch-up"), ({}, "broker-storage-pressure")])
+def test_a_disk_that_is_a_little_slower_for_the_replicas_written_to_it_is_no_trouble_of_its_own(
+    detail: dict[str, str], cause: str
+) -> None:
+    w = World()
+    for b in "123":
+        w.link("cluster/prod", "brokers", f"broker/{b}")
+        w.link(f"broker/{b}", "cluster", "cluster/prod")
+    w.see("cluster/prod", "under-replicated", "reassigning")
+    w.see("broker/1", "local-time-high", "replication-busy", detail=detail)
+    w.see("broker/1", "replica-behind")
+    assert cause in [c for c, _ in w.causes()]
+    assert len(w.causes()) == 1 or not detail

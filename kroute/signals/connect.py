@@ -26,7 +26,7 @@ SILENT_POLLS = 5
 STATUS, WORKER = "status", "worker"
 MOST_TASKS = 100
 
-PUT = Rule("put-latency-high", "C3", (Feature("put_batch_ms", "put latency", "ms", 1000.0, 200.0, ratio=2.0),))
+PUT = Rule("put-latency-high", "C3", (Feature("put_batch_ms", "put latency", "ms", 1000.0, 200.0, ratio=2.5),))
 FAILURES = Rule("record-failures", "C6", (
     Feature("record_failure_rate", "failing records", "/s", 0.01, 0.01, add=True),
     Feature("record_skip_rate", "skipped records", "/s", 0.01, 0.01, add=True),

@@ -316,7 +316,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule("flush-slow", "M1", (_F("flush_ms", "log flush", "ms", 1000.0, peers=True),)),
         Rule("local-time-high", "M2", (
             _ms("local_produce_ms", "local time of produce", 100.0, 50.0, odd=10.0),
-            _ms("local_fetch_ms", "local time of fetch", 200.0, 100.0, odd=20.0),
+            _ms("local_fetch_ms", "local time of fetch", 200.0, 100.0),
         )),
         Rule("disk-filling", "M3", (_F("disk_ratio", "disk", "ratio", 0.85),)),
         Rule("disk-full", "M4", (_F("disk_ratio", "disk", "ratio", 0.97),), polls=2, at_once=True),

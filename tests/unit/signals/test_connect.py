@@ -218,11 +218,11 @@ def test_clip_never_cuts_a_character() -> None:
     assert clip("a" + "é" * 2000).encode().decode() == "a" + "é" * 1023
 
 
-def test_c3_a_system_that_takes_twice_as_long_is_slow_since_it_began_to_be(bench: Bench) -> None:
+def test_c3_a_system_that_takes_well_over_twice_as_long_is_slow_since_it_began_to_be(bench: Bench) -> None:
     for poll in range(60):
         bench.feed(status(poll, task(0, put_batch_ms=120)))
-    for poll, ms in enumerate((190, 230, 250, 255, 255), 60):
+    for poll, ms in enumerate((190, 250, 310, 320, 320), 60):
         bench.feed(status(poll, task(0, put_batch_ms=ms)))
     s = bench.symptom(SINK, "put-latency-high")
-    assert s.detail["limit"] == 240.0
+    assert s.detail["limit"] == 300.0
     assert s.since_ms == at(60), "above its limit since 62, and no longer usual since 60"

@@ -658,3 +658,11 @@ def test_a_connect_worker_is_the_same_however_its_scrape_spells_it(bench: Bench,
         assert source.name == "ca/w1:8083"
         bench.feed(msgspec.structs.replace(m, source=source))
     assert "worker-overloaded" in bench.board.of(entity("connect-worker", "ca/w1:8083"))
+
+
+def test_local_time_of_fetch_below_its_floor_is_that_of_old_records_read_from_disk(bench: Bench) -> None:
+    for poll in range(63):
+        for of in ("1", "2", "3"):
+            ms = 40.0 if of == "1" and poll >= 60 else 2.0
+            bench.feed(scrape(poll, sample("request_local_ms", ms, request="FetchConsumer"), of=of))
+    assert bench.status(broker(), "local-time-high") is Status.HEALTHY

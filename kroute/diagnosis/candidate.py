@@ -207,8 +207,8 @@ def _about(root: Entity, s: Symptom) -> bool:
 
 def _onset(seen: list[tuple[Term, Hits]], root: Entity, evidence: Evidence) -> int:
     """Earliest symptom that defines the cause, else at its root, else of those it would explain, else now. What was not
-    observed for a while before may have begun as long ago. Who shows what defines it, and is not the root, may have shown
-    something else of it first: sinks wait for a system that is down before they fail."""
+    observed for a while before may have begun as long ago. Several that show what defines it, and are not the root, may
+    have shown something else of it first: sinks wait for a system that is down before they fail."""
     defining: list[int] = []
     telling: dict[Entity, int] = {}
     at_root: list[int] = []
@@ -220,10 +220,12 @@ def _onset(seen: list[tuple[Term, Hits]], root: Entity, evidence: Evidence) -> i
                 (defining if term.required else at_root if e == root else elsewhere).append(began)
                 if term.required and e != root:
                     telling[e] = min(began, telling.get(e, began))
-    if telling:
-        defining += [
-            s.since_ms for term, hits in seen for e, s in hits if telling.get(e, 0) - LEAD_MS <= s.since_ms <= telling.get(e, 0)
+    if len(telling) > 1:
+        led = [
+            (e, s.since_ms) for _, hits in seen for e, s in hits if telling.get(e, 0) - LEAD_MS <= s.since_ms < telling.get(e, 0)
         ]
+        if len(dict.fromkeys(e for e, _ in led)) > 1:
+            defining += [since for _, since in led]
     return min(defining or at_root or elsewhere or [evidence.now_ms])
 
 

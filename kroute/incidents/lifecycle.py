@@ -1,8 +1,8 @@
 """The life of incidents: settle, open, update, revise, merge, split, recover, resolve, reopen.
 
 Rules, as numbered in the tests:
-I1  a new hypothesis settles before anybody is told; half as long when confidence is high (where it is one group's own: when
-    several symptoms make it sure, for what is shared shows in others a poll later), and at once when an objective is breached
+I1  a new hypothesis settles before anybody is told; half as long when confidence is high (at a group's root: when
+    several symptoms make it sure, for what else it may be shows a poll later), and at once when an objective is breached
 I2  a hypothesis that vanishes while settling was never an incident
 I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely, while recovering never, and
     for some time after what defined it, and was there for minutes, is over only to what may have begun before
@@ -338,7 +338,7 @@ class Lifecycle:
             wait = timing.settle_ms
             if inc.cause == UNKNOWN:
                 wait *= 2
-            elif not self._catalogue.by_id[inc.cause].cause.alone:
+            elif inc.root.kind != "group":
                 wait //= 2 if inc.confidence >= CONFIDENT else 1
             elif inc.confidence >= SURE and len([s for s in active if BY_KIND[s[1]].family != IMPACT_FAMILY]) >= SEVERAL:
                 wait //= 2

@@ -80,6 +80,14 @@ def test_i1_what_is_sure_and_no_groups_own_settles_half_as_long(story: Story) ->
     assert story.told == [("opened", "disk-full", "broker/1")]
 
 
+def test_i1_at_the_root_of_a_group_it_settles_whole(story: Story) -> None:
+    story.say("group/a", "offset-rewound")
+    story.run(25)
+    assert story.told == [], "whether it reads much faster now is seen a poll later"
+    story.run(15)
+    assert story.told == [("opened", "offset-fault", "group/a")]
+
+
 def test_i1_a_breached_objective_with_a_sure_cause_opens_at_once(story: Story) -> None:
     story.say("group/a", "lag-growing", "commits-stopped", "group-empty", "objective-breached")
     story.run(10)

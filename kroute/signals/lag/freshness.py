@@ -79,7 +79,7 @@ def pressed(v: View, fresh: list[Fresh]) -> bool:
     left = breach_in_s(v, worst)
     if left is None or worst.ratio < 0.25 or (worst.ratio < 1.0 and left >= max(REACT_S, worst.objective_s)):
         return False
-    period = _period(v)
+    period = v.commit_polls
     lows = _lows(v.work, period)
     back = 3 if period == 1 else 2
     if len(lows) <= back or lows[0] <= max(lows[1:]):
@@ -94,7 +94,7 @@ def breach_in_s(v: View, worst: Fresh, was: bool = False) -> float | None:
     Where a group commits in every other poll or less often, the best of each commit period are compared. ``was``: it was at
     risk, and is so until freshness stops getting worse.
     """
-    step = _period(v)
+    step = v.commit_polls
     rs = _lows([*(p.carry.ratio for p in v.polls[:-1]), worst.ratio], step)[: 4 if step == 1 else 3][::-1]
     if len(rs) < 3 or (step == 1 and len(rs) < 4) or min(rs) < 0.0:
         return None
@@ -102,11 +102,6 @@ def breach_in_s(v: View, worst: Fresh, was: bool = False) -> float | None:
         return None
     slope = (rs[-1] - rs[0]) / max(0.001, v.seconds((len(rs) - 1) * step))
     return max(0.0, (1.0 - worst.ratio) / slope)
-
-
-def _period(v: View) -> int:
-    """Polls from one commit to the next, however they fall."""
-    return 1 if v.tooth == 1 else v.tooth + 1
 
 
 def _lows(values: Sequence[float], period: int) -> list[float]:

@@ -158,8 +158,8 @@ class View:
         long before it was first seen: it has to get half as far again.
         """
         out = self._rose(lags[::-1][:: self.tooth][::-1])
-        period = self.tooth + 1
-        if self.tooth > 1 and (periods := len(lags) // period) >= ENOUGH_PERIODS:
+        period = self.commit_polls
+        if period > 1 and (periods := len(lags) // period) >= ENOUGH_PERIODS:
             out = out | self._rose(lags[-periods * period :].reshape(periods, period, *lags.shape[1:]).min(axis=1))
         return out
 
@@ -174,6 +174,11 @@ class View:
         spread = np.maximum(1.4826 * middle, 0.9 * np.std(steps, axis=0, ddof=1))
         out = rose > NOISE * (1 + FEW / few**1.5) * spread
         return out if self.usual.behind.known else out & (lags[-1] > UNLEARNT_RISE * np.min(lags, axis=0))
+
+    @property
+    def commit_polls(self) -> int:
+        """Polls that hold a commit, however commits and polls fall."""
+        return 1 if self.tooth == 1 else self.tooth + 1
 
     @property
     def silence_limit_ms(self) -> int:

@@ -232,8 +232,10 @@ class Lifecycle:
 
     def _befell(self, h: Hypothesis) -> Incident | None:
         """I15: the told incident of the same broker, if any."""
-        mine = (i for _, i in sorted(self.incidents.items()) if i.root == h.root and i.phase in ("open", "recovering"))
-        return min(mine, key=_told_first, default=None) if h.root.kind == "broker" else None
+        if h.root.kind != "broker":
+            return None
+        mine = (i for i in self.incidents.values() if i.root == h.root and i.phase in ("open", "recovering"))
+        return min(mine, key=lambda i: (_told_first(i), i.id), default=None)
 
     def _reopen(self, h: Hypothesis, now_ms: int, timing: Timing) -> Incident | None:
         for i in sorted(self.incidents):

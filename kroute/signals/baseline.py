@@ -14,6 +14,8 @@ ENOUGH = 20
 """Under this many samples the field's thresholds hold."""
 MEMORY = 2880
 """Samples over which old ones fade: a day at 30 s."""
+SIGMAS = 6.0
+"""So many standard deviations from the median are no scatter."""
 SIGMA = 1.4826
 """Standard deviations per MAD of a normal distribution."""
 WEEK_HOURS = 168
@@ -46,6 +48,10 @@ class Base(NamedTuple):
     def p90(self) -> float:
         """Ninetieth percentile, were the series normal."""
         return self.median + 1.2816 * self.sigma
+
+    def limit(self, floor: float, ratio: float) -> float:
+        """Above this a value is not usual: above the floor, so many times the median, and outside its scatter."""
+        return max(floor, ratio * self.median, self.median + SIGMAS * self.sigma)
 
     def fed(self, batch: Sequence[float], worth: int | None = None) -> Base:
         """The estimate after one more batch of values, which counts for ``worth`` samples where that is given."""

@@ -19,7 +19,6 @@ from kroute.signals.model import Symptom
 CLEAR_POLLS = 2
 CLEAR_MARGIN = 0.2
 """A symptom clears when the value is this share better than the threshold."""
-SIGMAS = 6.0
 GAP_POLLS = 3
 PEER_POLLS = 3
 """Racks are compared by so many of their last polls."""
@@ -191,7 +190,7 @@ def threshold(f: Feature, base: Base | None, view: View) -> float | None:
         return limit
     if base is None or f.floor is None:
         return f.field
-    limit = max(f.floor, f.ratio * base.median, base.median + SIGMAS * base.sigma)
+    limit = base.limit(f.floor, f.ratio)
     return min(limit, f.cap) if f.cap is not None else limit
 
 
@@ -225,20 +224,24 @@ def recovering(series: Series) -> bool:
     return len(last) == RISING and all(b > a for a, b in pairwise(last)) and last[-1] > 1.1 * last[0]
 
 
-def began(series: Series, run: list[bool]) -> int:
-    """Event time of the first observation of the latest run of bad ones (of the newest when there is none)."""
-    last = max((i for i, b in enumerate(run) if b), default=len(run) - 1)
-    first = last
+def _first_bad(run: list[bool]) -> int:
+    """Place of the first of the latest run of bad ones (of the newest observation when there is none)."""
+    first = max((i for i, b in enumerate(run) if b), default=len(run) - 1)
     while first > 0 and run[first - 1]:
         first -= 1
-    return series[first][0]
+    return first
+
+
+def began(series: Series, run: list[bool]) -> int:
+    """Event time of the first observation of the latest run of bad ones (of the newest when there is none)."""
+    return series[_first_bad(run)][0]
 
 
 def rose(f: Feature, series: Series, run: list[bool], base: Base | None) -> int:
     """As ``began``, back to where the value left what is usual: what rises slowly began before it was bad."""
-    first = next(i for i, (at, _) in enumerate(series) if at == began(series, run))
+    first = _first_bad(run)
     if base is not None and f.floor is not None and not f.low:
-        left = base.median + max((LEFT - 1.0) * base.median, SIGMAS * base.sigma)
+        left = base.limit(0.0, LEFT)
         while first > 0 and series[first - 1][1] > left:
             first -= 1
     return series[first][0]
@@ -246,20 +249,17 @@ def rose(f: Feature, series: Series, run: list[bool], base: Base | None) -> int:
 
 def _odd(f: Feature, least: float, base: Base, series: Series, view: View) -> float | None:
     """The lower threshold of one that differs from its usual and all its peers, and does not wait longer in the queue."""
-    limit = max(least, f.ratio * base.median, base.median + SIGMAS * base.sigma)
+    limit = base.limit(least, f.ratio)
     if series[-1][1] <= max(limit * (1 - CLEAR_MARGIN), view.newest(WAITS) or 0.0):
         return None
-    peers = sorted(view.peers(f.name))
-    if len(peers) < 2:
-        return None
-    return max(limit, f.ratio * peers[-1])
+    peers = view.peers(f.name)
+    return max(limit, f.ratio * max(peers)) if len(peers) >= 2 else None
 
 
 def unseen_since(series: Series, run: list[bool]) -> int | None:
     """When it was last seen well, where a gap in the observations lies between that and the first bad one: it may have
     begun at any time in between (0: it was never seen well). None: no gap."""
-    first = began(series, run)
-    i = next(n for n, (at, _) in enumerate(series) if at == first)
+    i = _first_bad(run)
     if i == 0:
         return 0
     gaps = sorted(b[0] - a[0] for a, b in pairwise(series))

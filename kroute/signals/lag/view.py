@@ -183,12 +183,12 @@ class View:
     @property
     def silence_limit_ms(self) -> int:
         """Commits that stay away for longer than this while records wait are missed."""
-        if self.scheduled:
-            return int(1.25 * self.period_ms + 1.5 * self.step_ms)
+        limit = int(1.25 * self.period_ms + 1.5 * self.step_ms)
+        if self.scheduled or self.was.moves >= NEW_MOVES:
+            return limit
         if self.was.moves < LEARNT_MOVES:
             return UNLEARNT_MS
-        limit = int(1.25 * self.period_ms + 1.5 * self.step_ms)
-        return limit if self.was.moves >= NEW_MOVES else max(limit, FIRST_PAUSE * self.was.moves * self.step_ms)
+        return max(limit, FIRST_PAUSE * self.was.moves * self.step_ms)
 
 
 def look(

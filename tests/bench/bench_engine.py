@@ -3,8 +3,8 @@
     python tests/bench/bench_engine.py [--groups 200] [--partitions 50] [--readers 4] [--polls 100] [--warm 70]
 
 Healthy groups, a poll each 15 s, 25 messages to an envelope, the journal's rows made and dropped. ``--readers``: so many
-groups read one topic. Figures are of processor time, so a busy machine disturbs little: the median over the polls, and
-the best of them. Memory is what the process has grown by since before the first message, once all windows are full.
+groups read one topic. Figures are of processor time: the median over the polls, the best of them, and the median at the best
+pace of the core, which is taken after each poll (``pace.py``). Memory is what the process has grown by since before the first message, once all windows are full.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from kroute.contracts.facts import PROGRESS, Envelope, Fact
 from kroute.engine import PartitionState, build
 from kroute.settings import Settings
+from tests.bench.pace import Pace
 
 T0 = 1_700_000_000_000
 POLL_MS = 15_000
@@ -109,15 +110,20 @@ def main() -> None:
     gc.collect()
     before = resident_bytes()
     profile = cProfile.Profile() if args.profile else None
-    times = [poll(state, k, args, profile if k >= args.warm else None) for k in range(args.polls)]
+    pace, times = Pace(), []
+    for k in range(args.polls):
+        times.append(poll(state, k, args, profile if k >= args.warm else None))
+        pace.beside()
     gc.collect()
     grown = resident_bytes() - before
     tracked = args.groups * args.partitions
     steady = times[args.warm :]
     middle, best = statistics.median(steady), min(steady)
+    paced = statistics.median(t / slow for t, slow in zip(steady, pace.slower(args.warm), strict=True))
     print(f"{tracked:,} partitions in {args.groups} groups, {args.readers} to a topic")
     each = f"best poll {tracked / best:,.0f}; {middle / args.groups * 1e6:.0f} µs a message"
     print(f"samples a second {tracked / middle:10,.0f}  ({each})")
+    print(f"at the best pace {tracked / paced:10,.0f}  ({pace.said(args.warm)})")
     print(f"memory           {grown / tracked:10,.0f}  bytes per tracked partition ({grown / 2**20:.0f} MiB)")
     if profile is not None:
         pstats.Stats(profile).sort_stats("tottime").print_stats(30)

@@ -115,8 +115,8 @@ class View(Protocol):
         """The newest values of the entity's peers in its cluster."""
         ...
 
-    def peers_since(self, name: str, add: bool, since_ms: int) -> list[float | None]:
-        """Of each other rack that is probed and heard: the worst of its last polls since then, None where there is none."""
+    def peers_since(self, name: str, add: bool, since_ms: int) -> list[Series]:
+        """Of each other rack that is probed and heard: its last polls since then, empty where there is none."""
         ...
 
     def unheard(self, name: str) -> bool:

@@ -92,27 +92,30 @@ def probe_slow(view: View) -> Finding | None:
 
 def _apart(kind: str, view: View, times: float) -> Finding | None:
     """A rack's probes stand apart when they are this many times as bad as those of the other racks, each at the worst of its
-    last polls: what comes and goes is met by one rack's poll and missed by the next one's."""
+    last polls: what comes and goes is met by one rack's poll and missed by the next one's. What this rack's newest poll met
+    counts once the others have been polled after it."""
     found = judge(next(r for r in RULES["rack"] if r.kind == kind), view)
     if found is None or not found.active:
         return found
     name = str(found.detail["feature"])
     add = name == "probe_fail"  # failures of a rack's probes add up, of their times the worst counts
-    since = [v for at, v in view.series(name, add) if at >= found.since_ms]
-    mine = since[-PEER_POLLS:]
+    since = [(at, v) for at, v in view.series(name, add) if at >= found.since_ms]
     others = view.peers_since(name, add, found.since_ms)
-    if not mine or not others:
+    heard = [s for s in others if s]
+    all_polled_ms = min((s[-1][0] for s in heard), default=view.now_ms)
+    lately = since[-PEER_POLLS:]
+    mine = [v for at, v in lately if at <= all_polled_ms]
+    if not others:
         return found
     before = view.symptom(kind)
     was = before is not None and before.detail.get("apart") == "yes"
     from_ms = int(before.detail.get("apart_since", view.now_ms)) if before is not None and was else view.now_ms
-    heard = [v for v in others if v is not None]
-    if was and (max(mine) < FADING * max(since) or view.now_ms - from_ms >= SETTLED_MS):
+    if was and (max(v for _, v in lately) < FADING * max(v for _, v in since) or view.now_ms - from_ms >= SETTLED_MS):
         said = "yes"  # what ends is about what it was about, and what joins it minutes later is another matter
-    elif len(heard) < len(others):
-        said = "open"  # the others have not been polled since: whether they fare alike is not known yet
+    elif len(heard) < len(others) or not mine:  # the others have not been polled since: whether they fare alike is not known yet
+        said = "open" if before is None else str(before.detail.get("apart", "open"))
     else:
-        said = "yes" if max(mine) >= times * max(median(heard), 1e-9) else "no"
+        said = "yes" if max(mine) >= times * max(median([max(v for _, v in s) for s in heard]), 1e-9) else "no"
     more = {"apart": said, "apart_since": from_ms} if said == "yes" else {"apart": said}
     return found._replace(detail={**found.detail, **more})
 

@@ -103,13 +103,12 @@ class EntityView:
                     out.append(value)
         return out
 
-    def peers_since(self, name: str, add: bool, since_ms: int) -> list[float | None]:
-        out: list[float | None] = []
+    def peers_since(self, name: str, add: bool, since_ms: int) -> list[Series]:
+        out: list[Series] = []
         for other in sorted(e for e in self._store.sources if e.kind == "rack" and e.cluster == self.entity.cluster):
             series = [] if other == self.entity else EntityView(self._store, self._board, other, self.now_ms).series(name, add)
             if series:
-                values = [v for at, v in series if at > since_ms][-PEER_POLLS:]
-                out.append(max(values) if values else None)
+                out.append([(at, v) for at, v in series if at > since_ms][-PEER_POLLS:])
         return out
 
     def unheard(self, name: str) -> bool:

@@ -464,6 +464,17 @@ def test_m44_what_comes_and_goes_in_all_racks_sets_none_apart(bench: Bench) -> N
     assert [apart(bench, r) for r in "abc"] == ["no", "no", "no"]
 
 
+def test_m44_what_the_newest_poll_of_a_rack_met_the_others_may_meet_at_their_next(bench: Bench) -> None:
+    """A broker falls again, and one rack is polled first: that its probes fail more than the others' did says nothing yet."""
+    probed(bench, range(3), a=[0], b=[0], c=[0])
+    probed(bench, range(3, 9), a=[0.1], b=[0.1], c=[0.1])
+    probed(bench, range(9, 13), a=[0.03], b=[0.03], c=[0.03])
+    feed(bench, [13], sample("probe_failure_rate", 0.2), kind="probe", of="p-a", rack="a")
+    assert [apart(bench, r) for r in "abc"] == ["no", "no", "no"]
+    probed(bench, range(14, 16), a=[0.2], b=[0.03], c=[0.03])
+    assert [apart(bench, r) for r in "abc"] == ["yes", "no", "no"]
+
+
 def test_m46_bytes_across_zones_of_a_group(bench: Bench) -> None:
     g = entity("group", "search")
     labels = {"group": "search", "from": "a", "to": "b"}

@@ -63,9 +63,13 @@ def leading(v: View, serving: Sequence[Ints], rack_of: Callable[[int], str | Non
 
 def _grown(v: View) -> Ints:
     """Records by which each partition fell behind while the lag rose to the highest of the window: what has been read since
-    is still what it was. All that is behind there, where it rose before the window."""
-    top = max(range(v.n), key=lambda i: (v.work[i], i))
-    level = v.level(v.work[: top + 1])
-    first = next(i for i in range(top, -1, -1) if v.work[i] <= level)
+    is still what it was. All that is behind there, where it rose before the window. Where commits are seen in few polls, the
+    lowest of each commit period are looked at: between two commits all that is produced waits, wherever it lies."""
+    at, period = range(v.n), v.commit_polls
+    lows = [min(at[end - period : end], key=lambda i: (v.work[i], -i)) for end in range(v.n, period - 1, -period)][::-1]
+    top = max(lows or at, key=lambda i: (v.work[i], i))
+    before = [i for i in lows or at if i <= top]
+    level = v.level([v.work[i] for i in before])
+    first = next(i for i in reversed(before) if v.work[i] <= level)
     grown: Ints = np.maximum(v.lag[top] - v.lag[first], 0)
     return grown if 2 * int(grown.sum()) >= v.work[top] else v.lag[top]

@@ -14,7 +14,7 @@ import numpy as np
 from kroute.signals.lag.ring import Carry
 from kroute.signals.lag.skew import Skew
 from kroute.signals.lag.verdict import Found, Verdict, number, span
-from kroute.signals.lag.view import LEARNT_MOVES, UNLEARNT_RISE, View
+from kroute.signals.lag.view import LEARNT_MOVES, NOISE, UNLEARNT_RISE, View
 
 FEW_MOVES, MOMENT = 20, 4.0
 """A group that was seen to commit in fewer polls than this, and read in a moment what took so many times as long to gather,
@@ -23,6 +23,8 @@ BACK = 1.5
 """A group whose commits stayed away for so many times its longest time before has paused, and is judged when it goes on."""
 FAR_S = 600.0
 """Who is further behind than this and comes nearer reads old records, however usual that is for it."""
+CLIMBS = 3
+"""Commit periods over which the lowest lag has to climb."""
 LAGGING = ("lag-growing", "commits-slow", "commits-stopped", "group-empty")
 
 
@@ -81,41 +83,43 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     """L1 lag-growing and L2 commits-slow.
 
     Commits every few seconds make lag jump by a poll's production, so the lowest lag of the newest commit period is
-    compared: with what is usual, and with the lowest of the period before.
+    compared: with what is usual, and with the lowest of the period before. Where commits are seen in few polls, what was read
+    and what came are compared from one that was seen to another.
     """
     if not v.far and not pressed and not skew.growing_topics and "lag-growing" not in out.was and "commits-slow" not in out.was:
         return
     tooth = v.tooth + 1
-    slope = v.slope(max(4, tooth + 1))
+    first, last = v.whole_periods()
+    seconds = max(v.step_s, (v.polls[last].t - v.polls[first].t) / 1000.0)
     older = min(v.work[-2 * tooth : -tooth] or v.work[:1])
     grew = v.floor - older
+    slope = v.slope(max(4, tooth + 1)) if v.tooth == 1 else grew / max(v.step_s, v.seconds(tooth))
     steady = v.n >= 4 and v.produced(tooth) > 0
     back = carry.period_ms > max(v.was.period_ms, v.step_ms) * BACK
     silent = back or 0 < v.t - carry.moved_ms <= v.silence_limit_ms
-    gaps = min(v.n - 1, max(4, tooth))
-    made, read = v.produced(gaps), v.committed_records(gaps)
+    made, read = v.made[last] - v.made[first], v.read[last] - v.read[first]
     rising = steady and not silent and slope > 0.03 * v.rate and grew > 0.03 * v.produced(tooth)
-    slow = v.far and steady and carry.moved_ms == v.t and not silent and 0 < read < 0.9 * made and v.work[-1] > v.work[-1 - gaps]
+    slow = v.far and steady and carry.moved_ms == v.t and not silent and 0 < read < 0.9 * made and v.work[last] > v.work[first]
     if (rising or slow) and not _stands_out(v):
         rising = slow = False
-    fires = (v.far and rising and v.work[-1] >= v.work[-2] - 0.5 * v.produced(1)) or (
+    fires = (v.far and rising and v.work[-1] >= v.low_before(v.work) - 0.5 * v.produced(1)) or (
         (skew.growing_topics != [] or pressed) and not silent
     )
     holds = (v.far or v.work[-1] > 0.9 * max(v.work)) and slope > -0.02 * v.rate
 
     def l1() -> Found:
         begun = v.before_rise(v.work)
-        seconds = max(v.step_s, (v.t - begun) / 1000.0)
-        why = f"lag grew {number(max(slope, 0.0))}/s for {span(seconds)}, {number(v.work[-1])} records behind"
+        lasted = max(v.step_s, (v.t - begun) / 1000.0)
+        why = f"lag grew {number(max(slope, 0.0))}/s for {span(lasted)}, {number(v.work[-1])} records behind"
         return Found(begun, float(v.work[-1]), why, skew.detail(skew.growing_topics))
 
     out.say("lag-growing", fires, holds, l1)
     slow_still = v.far and read < 0.95 * made
 
     def l2() -> Found:
-        s = max(v.seconds(gaps), 0.001)
-        why = f"commits {number(read / s)}/s against {number(made / s)}/s produced, {number(v.work[-1])} records behind"
-        return Found(v.before_rise(v.work), read / s, why, skew.detail([]))
+        behind = number(v.work[-1])
+        why = f"commits {number(read / seconds)}/s against {number(made / seconds)}/s produced, {behind} records behind"
+        return Found(v.before_rise(v.work), read / seconds, why, skew.detail([]))
 
     out.say("commits-slow", slow, slow_still, l2)
 
@@ -123,12 +127,25 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
 def _stands_out(v: View) -> bool:
     """False where the lag rose by no more than it goes up and down anyway, or where nothing is known to be usual and it is
     hardly further behind in time than it was: more comes, so more waits."""
-    if not v.stands_out(np.array(v.work, np.float64)):
+    if not v.stands_out(np.array(v.work, np.float64)) and not _climbs(v):
         return False
     if v.usual.behind.known:
         return True
     before = [p.carry.behind_s for p in v.polls[:-1] if p.carry.behind_s >= 0.0]
     return not before or v.behind_s > UNLEARNT_RISE * min(before)
+
+
+def _climbs(v: View) -> bool:
+    """Where too few commit periods fit into the window to tell by how much their lowest lags differ anyway: each is higher than
+    the one before, and the newest than the oldest by more than what is usual for the group goes up and down."""
+    period, usual = v.commit_polls, v.usual.behind
+    if period == 1 or not usual.known or v.rate <= 0:
+        return False
+    lows = [min(v.work[end - period : end]) for end in range(v.n, period - 1, -period)][::-1]
+    if len(lows) < CLIMBS:
+        lows = [v.work[i] for i in v.moves()]
+    rises = all(a < b for a, b in pairwise(lows))
+    return len(lows) >= CLIMBS and rises and lows[-1] - lows[0] > NOISE * usual.mad * v.rate
 
 
 def _gathered_ms(v: View) -> int:

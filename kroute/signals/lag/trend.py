@@ -75,7 +75,7 @@ def rising(v: View, behind: Bools, low: Ints, rate: Floats) -> Bools:
     out: Bools = (
         behind
         & (v.lag[-1] > v.lag[back])
-        & (v.lag[-1] >= v.lag[-2] - 0.5 * rate * v.step_s)
+        & (v.lag[-1] >= v.low_before(v.lag) - 0.5 * rate * v.step_s)
         & (low >= np.minimum(v.lag[back], v.lag[max(0, back - 1)]))
     )
     if out.any():

@@ -180,6 +180,26 @@ class View:
         """Polls that hold a commit, however commits and polls fall."""
         return 1 if self.tooth == 1 else self.tooth + 1
 
+    def whole_periods(self) -> tuple[int, int]:
+        """The first and the last poll (positions) of two whole commit periods, four gaps at least.
+
+        Where commits are seen in few polls, they are polls at which one was seen: what gathered since the newest commit says
+        nothing of how much is read.
+        """
+        if self.tooth == 1:
+            return max(0, self.n - 5), self.n - 1
+        moved = self.moves()
+        last = moved[-1] if moved else self.n - 1
+        return max((i for i in moved if i <= last - max(4, 2 * self.tooth)), default=0), last
+
+    def moves(self) -> list[int]:
+        """Polls (positions) at which a commit was seen."""
+        return [i for i in range(1, self.n) if self.read[i] > self.read[i - 1]]
+
+    def low_before(self, lags: Any) -> Any:
+        """The lowest lag (of points, or points × partitions) of the commit period before the newest poll."""
+        return np.min(lags[-1 - self.commit_polls : -1], axis=0)
+
     @property
     def silence_limit_ms(self) -> int:
         """Commits that stay away for longer than this while records wait are missed."""

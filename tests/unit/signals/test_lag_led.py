@@ -59,6 +59,16 @@ def test_a_lag_that_has_just_been_read_is_still_that_of_its_leader() -> None:
     assert b.symptom("partition-lagging").detail["led"] == {"1": 1.0}
 
 
+def test_between_two_commits_all_waits_alike_and_says_nothing_of_who_leads_it() -> None:
+    """Commits in every fourth poll: what they leave is of one broker's partitions, what gathers between them is of all."""
+    b = Bench()
+    for k in range(80):
+        done, since = max(0, k // 4 * 4 - 40), k % 4
+        lags = [20 + STEP * since + 300 * done * (i % 3 == 1) for i in range(12)]
+        b.feed(poll(60 * k, [10_000 + STEP * k - x for x in lags], [10_000 + STEP * k] * 12, interval_s=60))
+    assert b.symptom("lag-growing").detail["led"] == {"1": 1.0}
+
+
 def test_a_log_end_that_falls_back_is_no_production() -> None:
     """By as much as came to the others within the window: an unclean election truncates the log, commits stay where they were."""
     b = Bench()

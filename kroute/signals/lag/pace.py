@@ -23,6 +23,8 @@ BACK = 1.5
 """A group whose commits stayed away for so many times its longest time before has paused, and is judged when it goes on."""
 FAR_S = 600.0
 """Who is further behind than this and comes nearer reads old records, however usual that is for it."""
+RESTS = 4
+"""Who commits every so many polls or less often has stopped since its next commit was due."""
 CLIMBS = 3
 """Commit periods over which the lowest lag has to climb."""
 LAGGING = ("lag-growing", "commits-slow", "commits-stopped", "group-empty")
@@ -183,7 +185,8 @@ def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
                          {"scope": "topics", "topics": topics[:32], **skew.led()})  # fmt: skip
         usual = f"; usual is every {span(v.period_ms / 1000.0)}" if v.period_ms else ""
         why = f"no commit for {span(quiet / 1000.0)} while topics grow, {number(v.work[-1])} records behind{usual}"
-        return Found(carry.moved_ms, quiet / 1000.0, why, skew.detail([]))
+        rests = v.period_ms if v.period_ms > RESTS * v.step_ms else 0  # until then nothing was amiss
+        return Found(min(carry.moved_ms + rests, v.t), quiet / 1000.0, why, skew.detail([]))
 
     out.say("commits-stopped", used and (missed or bool(topics)), used and (still or bool(topics)), l3)
 

@@ -62,3 +62,13 @@ def test_l1_l2_commits_in_step_with_the_polls(every: int) -> None:
         done, since = max(0, k // every * every - 40), k % every
         b.feed(poll(60 * k, [10_000 + 600 * (k - since) - 100 * done] * 6, [10_000 + 600 * k] * 6, interval_s=60))
     assert {"lag-growing", "commits-slow"} <= set(b.active())
+
+
+@pytest.mark.parametrize(("every", "after"), [(2, 0), (10, 10)])
+def test_l3_who_comes_now_and_then_has_stopped_since_it_was_due(every: int, after: int) -> None:
+    """What was wrong before the commit that did not come says nothing of it; of one that is due in every other poll either may."""
+    b = Bench()
+    for k in range(80):
+        done = min(k // every * every, 60)
+        b.feed(poll(60 * k, [10_000 + 600 * done] * 4, [10_000 + 600 * k] * 4, interval_s=60))
+    assert b.symptom("commits-stopped").since_ms == b.seen[60 + after][0]

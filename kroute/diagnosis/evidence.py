@@ -36,6 +36,8 @@ RARE, STAYS_MS, STAYS_NATS = 0.0005, 600_000, 4.0
 """D13: a symptom that is there by chance this rarely is so by another 4 nats less after 10 minutes: noise does not stay."""
 EVENTS = frozenset({"position"})
 """Families of what happened once and is told for a while: that they stay says nothing."""
+SHARED, SHARED_LEAK = frozenset({"traffic-high"}), 0.5
+"""D15: what rises with the day rises everywhere: where one of a cluster shows it by chance, the others do so every other time."""
 AFTERMATH_MS = 120_000
 """Rules look back over some polls, so what a change brought is seen for a while after it."""
 
@@ -82,6 +84,7 @@ class Evidence:
         self.shown: dict[Entity, Shown] = {}
         """Entities that show symptoms, in order."""
         kinds_seen: dict[str, None] = {}
+        shared: dict[tuple[str, str, tuple[str, ...]], None] = {}
         shapes: dict[tuple[str, ...], list[tuple[str, tuple[str, ...], float]]] = {}
         for e in sorted(by_entity):
             symptoms = by_entity[e]
@@ -97,6 +100,9 @@ class Evidence:
                 stayed = 0 if family in EVENTS else max(symptoms[k].last_ms - symptoms[k].since_ms for k in of_family)
                 always = all(symptoms[k].detail.get("from_start") for k in of_family)
                 by_chance = max(leak, FROM_START_LEAK) if always else _aged(leak, stayed)
+                if SHARED.issuperset(of_family):
+                    by_chance = max(by_chance, SHARED_LEAK if (e.kind, e.cluster, of_family) in shared else 0.0)
+                    shared[(e.kind, e.cluster, of_family)] = None
                 self.units.append(Unit(e, of_family, EXPECTED_LEAK if usual else by_chance))
             self.shown[e] = Shown(symptoms, numbers)
         self.active_kinds = kinds_seen

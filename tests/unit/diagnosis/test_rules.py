@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from kroute.contracts.common import Entity
 from kroute.diagnosis import infer
 from kroute.diagnosis.candidate import Candidate
 from kroute.diagnosis.evidence import Evidence
@@ -363,6 +364,20 @@ def test_d13_what_chance_rarely_shows_is_less_and_less_chance_as_it_stays() -> N
 
     assert causes(1) == []
     assert causes(10) == [("network-rack", "rack/a")]
+
+
+def test_d15_traffic_that_rises_at_all_brokers_is_no_more_than_one_chance() -> None:
+    """A day has its hours: seen where an old rebalance of one group was told anew for it."""
+    w = World()
+    for c in ("prod", "other"):
+        for n in range(3):
+            b = Entity("broker", c, str(n))
+            found = (Symptom(kind="traffic-high", entity=b, since_ms=T0 - 60_000, last_ms=T0, value=1.0, why="busy"),)
+            w.board.report("metrics", b, T0, 30_000, frozenset({"traffic-high"}), found)
+    evidence = Evidence(w.board, w.estate, {}, w.changes, w.now)
+    assert [(u.entity.cluster, u.leak) for u in evidence.units] == [
+        ("other", 0.05), ("other", 0.5), ("other", 0.5), ("prod", 0.05), ("prod", 0.5), ("prod", 0.5),
+    ]  # fmt: skip
 
 
 def test_d12_a_trouble_whose_symptoms_all_have_other_causes_leaves_nothing_to_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

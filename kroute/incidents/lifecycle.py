@@ -1,8 +1,9 @@
 """The life of incidents: settle, open, update, revise, merge, split, recover, resolve, reopen.
 
 Rules, as numbered in the tests:
-I1  a new hypothesis settles before anybody is told; half as long when confidence is high (at a group's root: when
-    several symptoms make it sure, for what else it may be shows a poll later), and at once when an objective is breached
+I1  a new hypothesis settles before anybody is told; half as long when confidence is high (at a group's or a connector's root:
+    when several symptoms make it sure, for what else it may be shows a poll later), and at once when an objective is breached
+    and it is confident, of a group sure
 I2  a hypothesis that vanishes while settling was never an incident
 I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely, while recovering never, and
     for some time after what defined it, and was there for minutes, is over only to what may have begun before
@@ -47,6 +48,8 @@ from kroute.signals.model import Rows, Symptom
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
 LIVE = ("settling", "open", "recovering")
+ONE_OF_MANY = ("group", "connector")
+"""Roots at which the trouble of what they share begins, too."""
 MERGE_SHARE = 0.5
 """An incident is merged when another cause explains this share of its evidence."""
 LATE_MARGIN_MS = 120_000
@@ -340,11 +343,12 @@ class Lifecycle:
             wait = timing.settle_ms
             if inc.cause == UNKNOWN:
                 wait *= 2
-            elif inc.root.kind != "group":
+            elif inc.root.kind not in ONE_OF_MANY:
                 wait //= 2 if inc.confidence >= CONFIDENT else 1
             elif inc.confidence >= SURE and len([s for s in active if BY_KIND[s[1]].family != IMPACT_FAMILY]) >= SEVERAL:
                 wait //= 2
-            if may_open and (now_ms - inc.created_ms >= wait or (breached and inc.confidence >= CONFIDENT)):
+            at_once = breached and inc.confidence >= (SURE if inc.root.kind == "group" else CONFIDENT)
+            if may_open and (now_ms - inc.created_ms >= wait or at_once):
                 inc.phase, inc.opened_ms, inc.moment = "open", now_ms, "opened"
             return
         if inc.phase == "open" and clear:

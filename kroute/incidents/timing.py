@@ -20,9 +20,11 @@ class Timing(NamedTuple):
 
 
 CONFIDENT = 0.8
-"""From this confidence on an incident with a breached objective opens at once, and any other settles half as long."""
+"""From this confidence on an incident with a breached objective opens at once (of a group: from ``SURE`` on), and any other
+settles half as long."""
 SURE, SEVERAL = 0.95, 3
-"""At the root of a group it takes this confidence and this many symptoms: many others begin like it."""
+"""At the root of a group or a connector it takes this confidence and this many symptoms to settle half as long: many others
+begin like it."""
 REVISE_NATS = 2.0
 """A cause moves only when another explains better by this much."""
 ORPHAN_MS = 120_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from kroute.contracts.common import Entity
@@ -16,6 +17,7 @@ UNOWNED = "unowned"
 PLATFORM_FALLBACK = "fallback:platform"
 DEFAULT_FALLBACK = "fallback:default"
 
+_TOPIC = re.compile(r"\bTopic:(?:LITERAL:)?([\w.-]+)$", re.IGNORECASE)
 READING_OLD = ("catching-up", "reading-fast", "offset-rewound")
 _LINKS: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
     "group": {
@@ -216,13 +218,13 @@ def _behind(incident: Incident) -> list[Entity]:
 
 
 def _denied(incident: Incident) -> list[Entity]:
-    """Topics that somebody was denied, as the evidence names them (``resources``: ``READ Topic:payments``)."""
+    """Topics that somebody was denied, as the evidence names them (``resources``: ``READ Topic:payments``, or as Kafka's own
+    log spells it, ``READ Topic:LITERAL:payments``)."""
     found: dict[Entity, None] = {}
     for (e, _), evidence in sorted(incident.evidence.items()):
         for text in evidence.symptom.detail.get("resources", ()):
-            _, colon, name = str(text).partition("Topic:")
-            if colon and name:
-                found[Entity("topic", e.cluster, name)] = None
+            if named := _TOPIC.search(str(text)):
+                found[Entity("topic", e.cluster, named[1])] = None
     return list(found)
 
 

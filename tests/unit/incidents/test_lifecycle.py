@@ -94,6 +94,28 @@ def test_i1_a_breached_objective_with_a_sure_cause_opens_at_once(story: Story) -
     assert story.told == [("opened", "stopped-consumer", "group/a")]
 
 
+def test_i1_a_group_whose_cause_is_not_sure_settles_though_its_objective_is_breached(story: Story) -> None:
+    """The others of its coordinator may show a poll later that it is not alone."""
+    story.say("group/a", "lag-growing", "commits-stopped", "objective-breached")
+    story.run(25)
+    assert 0.8 <= story.only.confidence < 0.95
+    assert story.told == []
+    story.run(15)
+    assert story.told == [("opened", "stopped-consumer", "group/a")]
+
+
+def test_i1_at_the_root_of_a_connector_it_settles_whole() -> None:
+    """The other sinks of its system, or of its topic, may fail a poll later."""
+    story = Story()
+    story.sink("x")
+    story.say("connector/c/x", "task-failed")
+    story.run(25)
+    assert story.only.confidence >= 0.8
+    assert story.told == []
+    story.run(15)
+    assert story.told == [("opened", "sink-failed", "connector/c/x")]
+
+
 def test_i2_what_vanishes_while_settling_was_never_an_incident(story: Story) -> None:
     story.say("group/a", "lag-growing")
     story.run(20)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from kroute.contracts.common import Entity
 from kroute.contracts.rows import Ownership
@@ -69,16 +70,18 @@ def test_who_reads_old_records_acts_and_not_who_falls_behind_for_it_or_owns_the_
     assert r.finder.owner(("reader", "service"), inc).team == "team-b-export"
 
 
-def test_who_owns_the_topic_that_was_denied_acts_and_not_who_was_denied() -> None:
+@pytest.mark.parametrize("spelt", ["READ Topic:pay", "READ Topic:LITERAL:pay", "Topic:LITERAL:pay", "WRITE TOPIC:pay"])
+def test_who_owns_the_topic_that_was_denied_acts_and_not_who_was_denied(spelt: str) -> None:
     r = Rolls()
     r.state("topic", "mine", owner="team-search")
     r.state("topic", "pay", owner="team-pay")
     who = Entity("principal", C, "svc-search")
     r.estate.connect(who, "principal-topics", [Entity("topic", C, "mine")])
-    denied = r.incident(who, "access-denied", resources=["READ Topic:pay"])
+    denied = r.incident(who, "access-denied", resources=[spelt])
     assert r.finder.owner(("topic", "governance"), denied).team == "team-pay"
-    other = r.incident(who, "access-denied", resources=["DESCRIBE Group:g"])
-    assert r.finder.owner(("topic", "governance"), other).team == "team-search"
+    for others in ("DESCRIBE Group:g", "READ Topic:PREFIXED:pa"):
+        other = r.incident(who, "access-denied", resources=[others])
+        assert r.finder.owner(("topic", "governance"), other).team == "team-search"
 
 
 def test_of_a_promotion_that_hangs_the_first_group_that_does_not_read_on_the_target_acts() -> None:

@@ -196,7 +196,10 @@ def active(term: Term, root: Entity, evidence: Evidence, walker: Walker) -> Hits
 
 
 def _about(root: Entity, s: Symptom) -> bool:
-    """False where a symptom names what it is about, and the root is another one (D1): a group's topics, a quorum's voters."""
+    """False where a symptom names what it is about, and the root is another one (D1): a group's topics, a quorum's voters, the
+    workers of slow or failed tasks."""
+    if root.kind == "connect-worker" and s.entity.kind == "connector":
+        return root.name in s.detail.get("workers", (root.name,))
     if root.kind == "broker" and s.entity.kind == "cluster":
         return root.name in map(str, s.detail.get("voters", (root.name,)))
     if root.kind != "topic" or s.entity.kind != "group":

@@ -7,7 +7,7 @@ import heapq
 import msgspec
 
 from kroute.contracts.common import Entity
-from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus
+from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus, worker_name
 from kroute.signals import rowkeys
 from kroute.signals.board import Board
 from kroute.signals.estate import Estate
@@ -26,6 +26,8 @@ SILENT_POLLS = 5
 STATUS, WORKER = "status", "worker"
 MOST_TASKS = 100
 
+SLOWER, AS_EVER = 2.0, 1.5
+"""Times its usual put latency: a worker's tasks that are slow, and that are not."""
 PUT = Rule("put-latency-high", "C3", (Feature("put_batch_ms", "put latency", "ms", 1000.0, 200.0, ratio=2.5),))
 FAILURES = Rule("record-failures", "C6", (
     Feature("record_failure_rate", "failing records", "/s", 0.01, 0.01, add=True),
@@ -175,7 +177,7 @@ class ConnectWindows:
             findings.update(_state_findings(state, at_ms, view))
         for rule in (PUT, FAILURES):
             if (found := judge(rule, view)) is not None:
-                findings[rule.kind] = found
+                findings[rule.kind] = _by_worker(found, view) if rule is PUT and found.active else found
         if (silent := _source_silent(state, view)) is not None:
             findings["source-silent"] = silent
         active: list[Symptom] = [symptom_of(k, entity, f, view.at_ms, src) for k, f in findings.items() if f.active]
@@ -245,6 +247,26 @@ def _traced(s: _State, trace: str | None) -> dict[str, str]:
 def _headline(trace: str) -> str:
     """The innermost cause's first line, at most 200 characters."""
     return trace.rsplit("Caused by: ", maxsplit=1)[-1].split("\n", 1)[0].strip()[:200]
+
+
+def _by_worker(found: Finding, view: EntityView) -> Finding:
+    """C3: on which workers its tasks are slow, each against its own usual, and whether on others they are as ever (``apart``)."""
+    name = str(found.detail["feature"])
+    slow, well = [], []
+    for key, ring in view.sources:
+        base = ring.base.get(view.entity, {}).get(name)
+        series = [v for p in ring.polls[-2:] if (v := p.values.get(view.entity, {}).get(name)) is not None]
+        if key[0] != WORKER or not series or base is None or not base.enough:
+            continue
+        if series[-1] > SLOWER * base.median:
+            slow.append(worker_name(key[2], key[-1]))
+        elif max(series) < AS_EVER * base.median:
+            well.append(key[-1])
+    told = {"workers": slow, "apart": "yes" if well else "no"}
+    if not slow:  # what ends is about what it was about
+        before = view.symptom(PUT.kind)
+        told = {k: v for k, v in before.detail.items() if k in told} if before is not None else {}
+    return found._replace(detail={**found.detail, **told})
 
 
 def _source_silent(state: _State | None, view: EntityView) -> Finding | None:

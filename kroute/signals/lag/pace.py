@@ -110,7 +110,7 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     holds = (v.far or v.work[-1] > 0.9 * max(v.work)) and slope > -0.02 * v.rate
 
     def l1() -> Found:
-        begun = v.before_rise(v.work)
+        begun = v.before_rise(v.work, v.usual_lag())
         lasted = max(v.step_s, (v.t - begun) / 1000.0)
         why = f"lag grew {number(max(slope, 0.0))}/s for {span(lasted)}, {number(v.work[-1])} records behind"
         return Found(begun, float(v.work[-1]), why, skew.detail(skew.growing_topics))
@@ -121,7 +121,7 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     def l2() -> Found:
         behind = number(v.work[-1])
         why = f"commits {number(read / seconds)}/s against {number(made / seconds)}/s produced, {behind} records behind"
-        return Found(v.before_rise(v.work), read / seconds, why, skew.detail([]))
+        return Found(v.before_rise(v.work, v.usual_lag()), read / seconds, why, skew.detail([]))
 
     out.say("commits-slow", slow, slow_still, l2)
 

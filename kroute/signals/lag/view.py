@@ -107,13 +107,19 @@ class View:
             self.usual_s = jump + step / 2000.0
         self.far = self.floor >= 5 and self.behind_s > self.usual_s + step / 4000.0
 
-    def before_rise(self, lags: Sequence[int]) -> int:
-        """Time of the newest poll before this lag (one number a poll) began to rise.
+    def usual_lag(self) -> int:
+        """Records up to which the group's lag goes anyway, up to half of what it is now; 0 while that is not known."""
+        behind = self.usual.behind
+        usual = (behind.mid + 2.0 * behind.mad) * self.rate if behind.known else 0.0
+        return min(int(usual), self.work[-1] // 2)
+
+    def before_rise(self, lags: Sequence[int], usual: int = 0) -> int:
+        """Time of the newest poll before this lag (one number a poll) began to rise: at which it was ``usual`` at most.
 
         Where a group commits in every other poll or less often, its lag is healthy up to what commits leave mostly: of the lows
         before the newest commit periods three in four are no higher.
         """
-        level = self.level(lags)
+        level = max(self.level(lags), usual)
         if self.tooth > 1:
             before = lags[: -self.tooth - 1]
             lows = sorted(b for a, b, c in zip(before, before[1:], before[2:], strict=False) if a >= b <= c)

@@ -366,6 +366,22 @@ def test_d13_what_chance_rarely_shows_is_less_and_less_chance_as_it_stays() -> N
     assert causes(10) == [("network-rack", "rack/a")]
 
 
+@pytest.mark.parametrize(
+    ("workers", "apart", "cause"),
+    [(["c/w1"], "yes", [("connect-capacity", "connect-worker/c/w1")]), (["c/w1", "c/w2"], "no", None), (["c/w2"], "yes", None)],
+)
+def test_d1_a_worker_slows_the_tasks_that_it_runs(workers: list[str], apart: str, cause: list[tuple[str, str]] | None) -> None:
+    """Sinks of two systems, each with tasks on both workers: whether one worker has no capacity is told before its processor
+    is over any limit."""
+    w = World()
+    for n in range(1, 5):
+        w.sink(f"s{n}", f"sys{n % 2}")
+        w.link(f"connector/c/s{n}", "worker", "connect-worker/c/w1", "connect-worker/c/w2")
+        w.see(f"connector/c/s{n}", "put-latency-high", since=T0 - 60_000, detail={"workers": workers, "apart": apart})
+    assert w.causes() == (cause or w.causes())
+    assert (("connect-capacity", "connect-worker/c/w1") in w.causes()) is (cause is not None)
+
+
 def test_d15_traffic_that_rises_at_all_brokers_is_no_more_than_one_chance() -> None:
     """A day has its hours: seen where an old rebalance of one group was told anew for it."""
     w = World()

@@ -105,6 +105,25 @@ def test_c3_is_judged_from_a_workers_scrape_too(bench: Bench) -> None:
     assert bench.status(SINK, "task-failed") is Status.HEALTHY
 
 
+def test_c3_tells_on_which_workers_its_tasks_are_slow(bench: Bench) -> None:
+    def polled(polls: range, **ms: float) -> None:
+        for poll in polls:
+            for n, (worker, value) in enumerate(ms.items()):
+                put = sample("put_batch_ms", value, connector="sink", task=str(n))
+                bench.feed(scrape(poll, put, kind="connect-worker", of=f"{worker}:8083", connect="ca"))
+
+    polled(range(60), w1=100, w2=40, w3=90)
+    polled(range(60, 63), w1=105, w2=600, w3=92)
+    assert {"workers": ["ca/w2:8083"], "apart": "yes"}.items() <= bench.symptom(SINK, "put-latency-high").detail.items()
+    polled(range(63, 64), w1=105, w2=41, w3=92)
+    assert {"workers": ["ca/w2:8083"], "apart": "yes"}.items() <= bench.symptom(SINK, "put-latency-high").detail.items()
+    polled(range(64, 80), w1=100, w2=40, w3=90)
+    assert "put-latency-high" not in bench.board.of(SINK)
+    polled(range(80, 83), w1=900, w2=400, w3=800)
+    slow = {"workers": ["ca/w1:8083", "ca/w2:8083", "ca/w3:8083"], "apart": "no"}
+    assert slow.items() <= bench.symptom(SINK, "put-latency-high").detail.items()
+
+
 def test_without_put_times_put_latency_is_not_observed(bench: Bench) -> None:
     bench.feed(status(0, task(0)))
     assert bench.status(SINK, "put-latency-high") is Status.UNOBSERVED

@@ -72,3 +72,12 @@ def test_l3_who_comes_now_and_then_has_stopped_since_it_was_due(every: int, afte
         done = min(k // every * every, 60)
         b.feed(poll(60 * k, [10_000 + 600 * done] * 4, [10_000 + 600 * k] * 4, interval_s=60))
     assert b.symptom("commits-stopped").since_ms == b.seen[60 + after][0]
+
+
+def test_l1_a_lag_has_risen_since_it_was_what_it_is_anyway() -> None:
+    """It had chanced to be a little above its lowest for minutes before: that was not the beginning."""
+    b, r = Bench(), random.Random(3)
+    for k in range(104):
+        lag = 380 + 400 * (k - 99) if k > 99 else r.choice((20, 380)) if k < 90 else 342 + r.randrange(20)
+        b.feed(poll(30 * k, [100_000 + 1000 * k - lag] * 3, [100_000 + 1000 * k] * 3))
+    assert b.symptom("lag-growing").since_ms >= b.seen[97][0]

@@ -38,6 +38,10 @@ EVENTS = frozenset({"position"})
 """Families of what happened once and is told for a while: that they stay says nothing."""
 SHARED, SHARED_LEAK = frozenset({"traffic-high"}), 0.5
 """D15: what rises with the day rises everywhere: where one of a cluster shows it by chance, the others do so every other time."""
+FED, STOPPED, DRY = "produce-stopped", ("commits-stopped", "group-empty"), ("produce-stopped", "stable-end-stuck")
+FED_LEAK, FED_MS = 0.5, 60_000
+"""D16: who writes what it makes of what it reads falls silent as its group stops, or as what it reads does: that is no outage of
+its own. How much sooner than the group the topic may be seen to be silent."""
 AFTERMATH_MS = 120_000
 """Rules look back over some polls, so what a change brought is seen for a while after it."""
 
@@ -96,6 +100,7 @@ class Evidence:
             numbers = {}
             for family, of_family, leak in shape:
                 usual = family in EXPECTED and self._expected(e, EXPECTED[family])
+                fed = of_family == (FED,) and self._fed(e, symptoms[FED].since_ms, by_entity)
                 numbers[family] = len(self.units)
                 stayed = 0 if family in EVENTS else max(symptoms[k].last_ms - symptoms[k].since_ms for k in of_family)
                 always = all(symptoms[k].detail.get("from_start") for k in of_family)
@@ -103,7 +108,7 @@ class Evidence:
                 if SHARED.issuperset(of_family):
                     by_chance = max(by_chance, SHARED_LEAK if (e.kind, e.cluster, of_family) in shared else 0.0)
                     shared[(e.kind, e.cluster, of_family)] = None
-                self.units.append(Unit(e, of_family, EXPECTED_LEAK if usual else by_chance))
+                self.units.append(Unit(e, of_family, EXPECTED_LEAK if usual else FED_LEAK if fed else by_chance))
             self.shown[e] = Shown(symptoms, numbers)
         self.active_kinds = kinds_seen
         self._contradicting: dict[str, tuple[Term, ...]] = {}
@@ -112,6 +117,21 @@ class Evidence:
         """True while a declared change is under way, or was so lately, that brings such symptoms when all goes well."""
         at = (e, *self._estate.related(e, "services"))
         return any(self._declared.under_way(x, kinds, self.now_ms - AFTERMATH_MS, self.now_ms) for x in at)
+
+    def _fed(self, topic: Entity, since_ms: int, shown: Mapping[Entity, Mapping[str, Symptom]]) -> bool:
+        """True for a topic of a principal whose group, which does not read it, had stopped by then, or got nothing any more."""
+
+        def had(e: Entity, kinds: tuple[str, ...], by: tuple[int, Entity]) -> bool:
+            there = shown.get(e, {})
+            return any(k in there and (there[k].since_ms, e) < by for k in kinds)
+
+        for principal in self._estate.related(topic, "topic-principals"):
+            for group in self._estate.related(principal, "principal-groups"):
+                reads = self._estate.related(group, "topics")
+                dry = sum(had(t, DRY, (since_ms, topic)) for t in reads)  # of two that feed each other the first is the outage
+                if topic not in reads and (had(group, STOPPED, (since_ms + FED_MS, topic)) or (dry and 2 * dry >= len(reads))):
+                    return True
+        return False
 
     def symptom(self, entity: Entity, kind: str) -> Symptom | None:
         """The symptom when it is active, or was in a running episode."""

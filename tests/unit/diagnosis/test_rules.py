@@ -382,6 +382,32 @@ def test_d1_a_worker_slows_the_tasks_that_it_runs(workers: list[str], apart: str
     assert (("connect-capacity", "connect-worker/c/w1") in w.causes()) is (cause is not None)
 
 
+@pytest.mark.parametrize(
+    ("what", "kind", "fed"),
+    [("group/enrich", "commits-stopped", True), ("topic/raw", "produce-stopped", True), ("topic/raw", "stable-end-stuck", True),
+     ("group/other", "commits-stopped", False), ("topic/made", "partition-hot", False)],
+)  # fmt: skip
+def test_d16_what_is_made_of_what_is_read_dries_up_with_it(what: str, kind: str, fed: bool) -> None:
+    w = World()
+    w.group("enrich", topic="raw")
+    w.group("other", topic="made")
+    w.link("principal/svc", "principal-topics", "topic/made")
+    w.link("principal/svc", "principal-groups", "group/enrich", "group/other")
+    w.see(what, kind, since=T0 - 200_000)
+    w.see("topic/made", "produce-stopped", since=T0 - 150_000)
+    assert (("source-outage", "topic/made") not in w.causes()) is fed
+
+
+def test_d16_of_two_topics_that_feed_each_other_the_first_to_dry_up_is_the_outage() -> None:
+    w = World()
+    for n, (a, b) in enumerate([("raw", "made"), ("made", "raw")]):
+        w.group(f"g{n}", topic=a)
+        w.link(f"principal/p{n}", "principal-topics", f"topic/{b}")
+        w.link(f"principal/p{n}", "principal-groups", f"group/g{n}")
+        w.see(f"topic/{a}", "produce-stopped", since=T0 - 200_000 + 20_000 * n)
+    assert w.causes() == [("source-outage", "topic/raw")]
+
+
 def test_d15_traffic_that_rises_at_all_brokers_is_no_more_than_one_chance() -> None:
     """A day has its hours: seen where an old rebalance of one group was told anew for it."""
     w = World()

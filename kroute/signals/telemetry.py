@@ -146,11 +146,12 @@ class TelemetryWindows:
                 self._board.forget(self._entity(s))
                 clusters[s.cluster] = None
                 continue
-            if s.missing_ms < 0 and self._deadline(s) < now_ms:
+            if s.missing_ms < 0 and self._deadline(s, self._lost_by_all(s.cluster)) < now_ms:
                 s.missing_ms = s.failing_ms if s.failing_ms >= 0 else s.heard_ms
             if s.missing_ms >= 0:
                 clusters[s.cluster] = None
-            self._look_at(s, max(self._deadline(s), now_ms + s.interval_ms) if s.missing_ms >= 0 else self._deadline(s))
+            waits = s.missing_ms >= 0 or self._deadline(s) < now_ms
+            self._look_at(s, max(self._deadline(s), now_ms + s.interval_ms) if waits else self._deadline(s))
             self._write(s)
         for cluster in clusters:
             self._settle(cluster, now_ms)
@@ -172,11 +173,17 @@ class TelemetryWindows:
         s.due_ms = due_ms
         heapq.heappush(self._due, (due_ms, (s.cluster, s.name)))
 
-    def _deadline(self, s: _Source) -> int:
-        """When the source becomes missing unless it is heard."""
+    def _lost_by_all(self, cluster: str) -> float:
+        """Share of polls that get lost on the way, over all sources of the cluster."""
+        mine = [s.lost for s in self._sources.values() if s.cluster == cluster]
+        return math.fsum(mine) / len(mine)
+
+    def _deadline(self, s: _Source, lost: float = 0.0) -> int:
+        """When the source becomes missing unless it is heard. ``lost``: what gets lost of all, until its own share is known."""
         allowed = stale_after_ms(s.interval_ms)
-        if s.lost > LOSSY:
-            allowed = max(allowed, int(min(math.log(CHANCE) / math.log(s.lost), MOST_LOST) * s.interval_ms))
+        lost = max(lost, s.lost)
+        if lost > LOSSY:
+            allowed = max(allowed, int(min(math.log(CHANCE) / math.log(lost), MOST_LOST) * s.interval_ms))
         silent = max(s.heard_ms, s.told_ms) + allowed
         return min(silent, s.failing_ms + FAILED_POLLS * s.interval_ms) if s.failing_ms >= 0 else silent
 

@@ -189,6 +189,24 @@ def test_of_a_source_whose_polls_get_lost_more_have_to_be_missed(bench: Bench) -
     assert missing(bench) == ["topology"]
 
 
+@pytest.mark.parametrize(("lossy", "missed"), [(True, []), (False, ["broker-metrics/broker/9"])])
+def test_of_a_new_source_what_all_lose_is_expected(bench: Bench, lossy: bool, missed: list[str]) -> None:
+    """Every source of a cluster loses a fourth of its polls on the way: that the new one loses four in a row is by chance."""
+    for poll in range(44):
+        for n in range(1, 4):
+            if not (lossy and (poll + n) % 4 == 0):
+                bench.feed(scrape(poll, sample("bytes_in_rate", 1.0), of=str(n)))
+        if 36 <= poll < 40:
+            bench.feed(scrape(poll, sample("bytes_in_rate", 1.0), of="9"))
+        run(bench, at(poll) + 900)
+    assert missing(bench) == missed
+    for poll in range(44, 50):
+        for n in range(1, 4):
+            bench.feed(scrape(poll, sample("bytes_in_rate", 1.0), of=str(n)))
+        run(bench, at(poll) + 900)
+    assert missing(bench) == ["broker-metrics/broker/9"]
+
+
 def test_an_outage_makes_no_source_a_lossy_one(bench: Bench) -> None:
     for poll in range(80):
         bench.feed(lag(poll))

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from kroute.signals.lag.ring import Carry
 from kroute.signals.lag.verdict import Found, Verdict, span
-from kroute.signals.lag.view import View
+from kroute.signals.lag.view import View, lows
 
 CLEARED = 0.9
 """A breach is over below this share of the objective."""
@@ -80,12 +79,12 @@ def pressed(v: View, fresh: list[Fresh]) -> bool:
     if left is None or worst.ratio < 0.25 or (worst.ratio < 1.0 and left >= max(REACT_S, worst.objective_s)):
         return False
     period = v.commit_polls
-    lows = _lows(v.work, period)
+    low = lows(v.work, period)
     back = 3 if period == 1 else 2
-    if len(lows) <= back or lows[0] <= max(lows[1:]):
+    if len(low) <= back or low[0] <= max(low[1:]):
         return False
-    worse = all(newer > older for newer, older in itertools.pairwise(lows[: back + 1]))
-    return worse and lows[0] - lows[back] > LEFT_UNREAD * v.produced(back * period)
+    worse = all(newer > older for newer, older in itertools.pairwise(low[: back + 1]))
+    return worse and low[0] - low[back] > LEFT_UNREAD * v.produced(back * period)
 
 
 def breach_in_s(v: View, worst: Fresh, was: bool = False) -> float | None:
@@ -95,15 +94,10 @@ def breach_in_s(v: View, worst: Fresh, was: bool = False) -> float | None:
     risk, and is so until freshness stops getting worse.
     """
     step = v.commit_polls
-    rs = _lows([*(p.carry.ratio for p in v.polls[:-1]), worst.ratio], step)[: 4 if step == 1 else 3][::-1]
+    rs = lows([*(p.carry.ratio for p in v.polls[:-1]), worst.ratio], step)[: 4 if step == 1 else 3][::-1]
     if len(rs) < 3 or (step == 1 and len(rs) < 4) or min(rs) < 0.0:
         return None
     if not (all(a < b for a, b in itertools.pairwise(rs)) or (was and rs[0] < rs[-1])):
         return None
     slope = (rs[-1] - rs[0]) / max(0.001, v.seconds((len(rs) - 1) * step))
     return max(0.0, (1.0 - worst.ratio) / slope)
-
-
-def _lows(values: Sequence[float], period: int) -> list[float]:
-    """The lowest of each period, the newest first."""
-    return [min(values[end - period : end]) for end in range(len(values), period - 1, -period)]

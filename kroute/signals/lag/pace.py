@@ -14,7 +14,7 @@ import numpy as np
 from kroute.signals.lag.ring import Carry
 from kroute.signals.lag.skew import Skew
 from kroute.signals.lag.verdict import Found, Verdict, number, span
-from kroute.signals.lag.view import LEARNT_MOVES, NOISE, UNLEARNT_RISE, View
+from kroute.signals.lag.view import LEARNT_MOVES, NOISE, UNLEARNT_RISE, View, lows
 
 FEW_MOVES, MOMENT = 20, 4.0
 """A group that was seen to commit in fewer polls than this, and read in a moment what took so many times as long to gather,
@@ -143,11 +143,11 @@ def _climbs(v: View) -> bool:
     period, usual = v.commit_polls, v.usual.behind
     if period == 1 or not usual.known or v.rate <= 0:
         return False
-    lows = [min(v.work[end - period : end]) for end in range(v.n, period - 1, -period)][::-1]
-    if len(lows) < CLIMBS:
-        lows = [v.work[i] for i in v.moves()]
-    rises = all(a < b for a, b in pairwise(lows))
-    return len(lows) >= CLIMBS and rises and lows[-1] - lows[0] > NOISE * usual.mad * v.rate
+    low = lows(v.work, period)[::-1]
+    if len(low) < CLIMBS:
+        low = [v.work[i] for i in v.moves()]
+    rises = all(a < b for a, b in pairwise(low))
+    return len(low) >= CLIMBS and rises and low[-1] - low[0] > NOISE * usual.mad * v.rate
 
 
 def _gathered_ms(v: View) -> int:

@@ -217,6 +217,11 @@ class View:
         return max(limit, FIRST_PAUSE * self.was.moves * self.step_ms)
 
 
+def lows(values: Sequence[float], period: int) -> list[float]:
+    """The lowest of each period of so many polls, the newest first."""
+    return [min(values[end - period : end]) for end in range(len(values), period - 1, -period)]
+
+
 def look(
     ring: Ring, n: int, was: Carry, usual: Usual, counted: Bools | None, step_ms: int,
     schedule_s: float | None, isolation: int,

@@ -237,17 +237,6 @@ def test_on_automq_the_log_of_each_broker_lies_behind_the_network() -> None:
     assert list(w.found()) == [("network-platform", "cluster/prod")]
 
 
-def test_groups_that_lose_their_members_while_the_network_fails_are_the_networks() -> None:
-    w = Town()
-    w.all_ill("rack", "probe-failing", of=RACKS)
-    w.all_ill("broker", "latency-high", "replica-behind")
-    w.all_ill("group", "commits-stopped", "lag-growing")
-    w.all_ill("group", "group-empty", of=["g1", "g3", "g6"])
-    (found,) = w.diagnose()
-    assert found.cause == "network-platform"
-    assert {(entity(f"group/{g}"), "group-empty") for g in ("g1", "g3", "g6")} <= set(found.explains)
-
-
 def test_the_load_of_one_topic_makes_no_members_of_strangers_come_and_go() -> None:
     w = Town()
     w.ill("topic/t1", "partition-hot")

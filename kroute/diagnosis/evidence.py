@@ -128,8 +128,10 @@ class Evidence:
         for principal in self._estate.related(topic, "topic-principals"):
             for group in self._estate.related(principal, "principal-groups"):
                 reads = self._estate.related(group, "topics")
+                if topic in reads:
+                    continue
                 dry = sum(had(t, DRY, (since_ms, topic)) for t in reads)  # of two that feed each other the first is the outage
-                if topic not in reads and (had(group, STOPPED, (since_ms + FED_MS, topic)) or (dry and 2 * dry >= len(reads))):
+                if had(group, STOPPED, (since_ms + FED_MS, topic)) or (dry and 2 * dry >= len(reads)):
                     return True
         return False
 

@@ -48,7 +48,7 @@ from kroute.signals.model import Rows, Symptom
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
 LIVE = ("settling", "open", "recovering")
-ONE_OF_MANY = ("group", "connector")
+FIRST_OF_SEVERAL = ("group", "connector")
 """Roots at which the trouble of what they share begins, too."""
 MERGE_SHARE = 0.5
 """An incident is merged when another cause explains this share of its evidence."""
@@ -343,7 +343,7 @@ class Lifecycle:
             wait = timing.settle_ms
             if inc.cause == UNKNOWN:
                 wait *= 2
-            elif inc.root.kind not in ONE_OF_MANY:
+            elif inc.root.kind not in FIRST_OF_SEVERAL:
                 wait //= 2 if inc.confidence >= CONFIDENT else 1
             elif inc.confidence >= SURE and len([s for s in active if BY_KIND[s[1]].family != IMPACT_FAMILY]) >= SEVERAL:
                 wait //= 2

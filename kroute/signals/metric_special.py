@@ -101,12 +101,12 @@ def _apart(kind: str, view: View, times: float) -> Finding | None:
     add = name == "probe_fail"  # failures of a rack's probes add up, of their times the worst counts
     since = [(at, v) for at, v in view.series(name, add) if at >= found.since_ms]
     others = view.peers_since(name, add, found.since_ms)
+    if not others:
+        return found
     heard = [s for s in others if s]
     all_polled_ms = min((s[-1][0] for s in heard), default=view.now_ms)
     lately = since[-PEER_POLLS:]
     mine = [v for at, v in lately if at <= all_polled_ms]
-    if not others:
-        return found
     before = view.symptom(kind)
     was = before is not None and before.detail.get("apart") == "yes"
     from_ms = int(before.detail.get("apart_since", view.now_ms)) if before is not None and was else view.now_ms

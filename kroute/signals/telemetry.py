@@ -146,12 +146,12 @@ class TelemetryWindows:
                 self._board.forget(self._entity(s))
                 clusters[s.cluster] = None
                 continue
-            if s.missing_ms < 0 and self._deadline(s, self._lost_by_all(s.cluster)) < now_ms:
+            due = self._deadline(s)
+            if s.missing_ms < 0 and due < now_ms and self._deadline(s, self._lost_by_all(s.cluster)) < now_ms:
                 s.missing_ms = s.failing_ms if s.failing_ms >= 0 else s.heard_ms
             if s.missing_ms >= 0:
                 clusters[s.cluster] = None
-            waits = s.missing_ms >= 0 or self._deadline(s) < now_ms
-            self._look_at(s, max(self._deadline(s), now_ms + s.interval_ms) if waits else self._deadline(s))
+            self._look_at(s, max(due, now_ms + s.interval_ms) if s.missing_ms >= 0 or due < now_ms else due)
             self._write(s)
         for cluster in clusters:
             self._settle(cluster, now_ms)

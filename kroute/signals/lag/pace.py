@@ -23,8 +23,6 @@ BACK = 1.5
 """A group whose commits stayed away for so many times its longest time before has paused, and is judged when it goes on."""
 FAR_S = 600.0
 """Who is further behind than this and comes nearer reads old records, however usual that is for it."""
-RESTS = 4
-"""Who commits every so many polls or less often has stopped since its next commit was due."""
 CLIMBS = 3
 """Commit periods over which the lowest lag has to climb."""
 LAGGING = ("lag-growing", "commits-slow", "commits-stopped", "group-empty")
@@ -110,7 +108,7 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     holds = (v.far or v.work[-1] > 0.9 * max(v.work)) and slope > -0.02 * v.rate
 
     def l1() -> Found:
-        begun = v.before_rise(v.work, v.usual_lag())
+        begun = v.begun_ms()
         lasted = max(v.step_s, (v.t - begun) / 1000.0)
         why = f"lag grew {number(max(slope, 0.0))}/s for {span(lasted)}, {number(v.work[-1])} records behind"
         return Found(begun, float(v.work[-1]), why, skew.detail(skew.growing_topics))
@@ -121,7 +119,7 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     def l2() -> Found:
         behind = number(v.work[-1])
         why = f"commits {number(read / seconds)}/s against {number(made / seconds)}/s produced, {behind} records behind"
-        return Found(v.before_rise(v.work, v.usual_lag()), read / seconds, why, skew.detail([]))
+        return Found(v.begun_ms(), read / seconds, why, skew.detail([]))
 
     out.say("commits-slow", slow, slow_still, l2)
 
@@ -185,7 +183,7 @@ def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
                          {"scope": "topics", "topics": topics[:32], **skew.led()})  # fmt: skip
         usual = f"; usual is every {span(v.period_ms / 1000.0)}" if v.period_ms else ""
         why = f"no commit for {span(quiet / 1000.0)} while topics grow, {number(v.work[-1])} records behind{usual}"
-        rests = v.period_ms if v.period_ms > RESTS * v.step_ms else 0  # until then nothing was amiss
+        rests = v.period_ms if v.seldom else 0  # until its next commit was due nothing was amiss
         return Found(min(carry.moved_ms + rests, v.t), quiet / 1000.0, why, skew.detail([]))
 
     out.say("commits-stopped", used and (missed or bool(topics)), used and (still or bool(topics)), l3)

@@ -83,7 +83,7 @@ def _skipped(v: View, skew: Skew, carry: Carry) -> None:
     p, q = v.polls[-2], v.polls[-1]
     seconds = max((q.t - p.t) / 1000.0, 0.001)
     # Who joins has read nothing before the group is Stable; a batch reader may come and go between two polls.
-    none_read = p.state == "Empty" and (q.state == "Empty" or q.state in UNSETTLED) and v.period_ms <= 4 * v.step_ms
+    none_read = p.state == "Empty" and (q.state == "Empty" or q.state in UNSETTLED) and not v.seldom
     nobody = none_read and v.was.had_members and before > 2 * v.rate * v.step_s
     if not nobody:
         if after > 0.1 * before or before <= 5 * v.rate * v.step_s or v.n < 4:

@@ -27,6 +27,8 @@ LEARNT_MOVES = 3
 NEW_MOVES, FIRST_PAUSE = 10, 3
 """Who was seen so in fewer polls than this may come now and then, and have been seen at the end of its work: its first pause may
 last so many times as long."""
+SELDOM = 4
+"""Who commits less often than every so many polls comes now and then."""
 READ_UNCOMMITTED = 2
 
 
@@ -107,11 +109,11 @@ class View:
             self.usual_s = jump + step / 2000.0
         self.far = self.floor >= 5 and self.behind_s > self.usual_s + step / 4000.0
 
-    def usual_lag(self) -> int:
-        """Records up to which the group's lag goes anyway, up to half of what it is now; 0 while that is not known."""
+    def begun_ms(self) -> int:
+        """Since when the group's lag rises: the newest poll at which it was what it is anyway, at most half of what it is now."""
         behind = self.usual.behind
         usual = (behind.mid + 2.0 * behind.mad) * self.rate if behind.known else 0.0
-        return min(int(usual), self.work[-1] // 2)
+        return self.before_rise(self.work, min(int(usual), self.work[-1] // 2))
 
     def before_rise(self, lags: Sequence[int], usual: int = 0) -> int:
         """Time of the newest poll before this lag (one number a poll) began to rise: at which it was ``usual`` at most.
@@ -180,6 +182,11 @@ class View:
         spread = np.maximum(1.4826 * middle, 0.9 * np.std(steps, axis=0, ddof=1))
         out = rose > NOISE * (1 + FEW / few**1.5) * spread
         return out if self.usual.behind.known else out & (lags[-1] > UNLEARNT_RISE * np.min(lags, axis=0))
+
+    @property
+    def seldom(self) -> bool:
+        """True for a group that comes now and then: its commits are further apart than some polls."""
+        return self.period_ms > SELDOM * self.step_ms
 
     @property
     def commit_polls(self) -> int:

@@ -215,7 +215,7 @@ class Domain:
         self.board.take_changed()
         if not self.board.active and not self.lifecycle.incidents:
             return []
-        evidence = Evidence(self.board, self.estate, self.lifecycle.episode(), self._changes, now_ms)
+        evidence = Evidence(self.board, self.estate, self.lifecycle.episode(), self._changes, now_ms, self.lifecycle.known())
         try:
             hypotheses = diagnose(self._catalogue, self.estate, evidence)
         except Exception:

@@ -16,6 +16,7 @@ D7  a cause with required symptoms is considered only while one of them was seen
     cannot be told, and the signals it needs are missing
 D8  a declared change near the onset counts for a cause that follows such changes
 D9  a cause holds only for its platforms
+D17 what recovers stands as it was told: its cause is over, has been paid for, and is not weighed against others again
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
             absent.append((nats, term.kind))
             out.against.append((nats, (term.kind, " on ", e, " observed healthy")))
     terms.extend(_contradicted(out, term, evidence, walker) for term in evidence.contradicting(c))
-    out.static = fsum([*terms, *_once(absent)])
+    out.static = 0.0 if out.over and out.key in evidence.known else fsum([*terms, *_once(absent)])
     return out
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -65,10 +66,13 @@ class Evidence:
     """The active symptoms of the board and of the running episodes, and the knowledge about the rest."""
 
     def __init__(
-        self, board: Board, estate: Estate, episode: Mapping[tuple[Entity, str], Symptom], changes: Changes, now_ms: int
-    ) -> None:
+        self, board: Board, estate: Estate, episode: Mapping[tuple[Entity, str], Symptom], changes: Changes, now_ms: int,
+        known: Mapping[tuple[str, Entity], None] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self.board = board
         self.now_ms = now_ms
+        self.known = known
+        """D17: cause and root of the incidents that recover."""
         self._estate = estate
         self._census: dict[tuple[str, str, str], tuple[int, int]] = {}
         self._showing: dict[tuple[Entity, str, str, object], dict[Entity, Symptom]] = {}

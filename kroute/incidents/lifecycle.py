@@ -7,8 +7,8 @@ I1  a new hypothesis settles before anybody is told; half as long when confidenc
 I2  a hypothesis that vanishes while settling was never an incident
 I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely, while recovering never, and
     for some time after what defined it, and was there for minutes, is over only to what may have begun before
-I4  what another incident explains better now moves there, what both explain alike stays; an incident left with nothing is
-    merged, the older id stays
+I4  what another incident explains better now moves there, what both explain alike stays, save what begins after a cause was
+    over: it is the others'; an incident left with nothing is merged, the older id stays
 I5  root clear: recovering; what remains stays its own while it shrinks, and is judged anew when it stalls, by whatever
     explains it then; what nothing explains is let go
 I6  resolved: symptoms clear **and** impact fine, for ``hold``; signals that stop never resolve
@@ -38,7 +38,7 @@ from kroute.diagnosis.paths import Walker
 from kroute.diagnosis.unknown import common
 from kroute.incidents import recovery
 from kroute.incidents.affected import IMPACT, affected, own_troubles
-from kroute.incidents.matching import held_by, match, weight, whose
+from kroute.incidents.matching import held_by, match, older_first, told_first, whose
 from kroute.incidents.model import Evidence, Incident
 from kroute.incidents.store import Store
 from kroute.incidents.timing import CONFIDENT, ORPHAN_MS, ORPHANS_APART_MS, REVISE_NATS, SEVERAL, SURE, Timing
@@ -50,8 +50,6 @@ from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 LIVE = ("settling", "open", "recovering")
 FIRST_OF_SEVERAL = ("group", "connector")
 """Roots at which the trouble of what they share begins, too."""
-MERGE_SHARE = 0.5
-"""An incident is merged when another cause explains this share of its evidence."""
 LATE_MARGIN_MS = 120_000
 MAX_STALL_MS = 1_200_000
 
@@ -87,6 +85,11 @@ class Lifecycle:
             if s not in again
         }  # fmt: skip
 
+    def known(self) -> dict[tuple[str, Entity], None]:
+        """Cause and root of the incidents that recover: what they were stands (I3), and nothing is paid for it again (D17)."""
+        live = self.live().values()
+        return {(i.cause, i.root): None for i in live if i.phase == "recovering" and not i.released}
+
     def step(self, now_ms: int, offset: int, hypotheses: list[Hypothesis], timing: Timing, *, may_open: bool) -> None:
         """Move every incident on to ``now_ms``; ``offset`` is that of the fact at hand (new ids hang on it)."""
         for inc in self.incidents.values():
@@ -100,7 +103,7 @@ class Lifecycle:
         live = self.live()
         episode = self.episode()
         matches = match(hypotheses, live, accounts, self._board.active)
-        self._older_first(hypotheses, matches.of, live)
+        older_first(hypotheses, matches.of, live)
         held = held_by(live.values())
         claims: dict[tuple[Entity, str], list[str]] = {}
         for n, h in enumerate(hypotheses):
@@ -114,7 +117,9 @@ class Lifecycle:
                 claims.setdefault(s, []).append(inc.id)
             for e in accounts[n] if h.cause != UNKNOWN else ():
                 claims.setdefault((e, IMPACT[0]), []).append(inc.id)
-        explained_by = {s: whose(s, ids, held) for s, ids in claims.items()}
+        there = self._board.active
+        began = {s: there[s].since_ms if s in there else 0 for s in claims}
+        explained_by = {s: whose(s, began[s], ids, held, self.incidents) for s, ids in claims.items()}
         own = own_troubles(self.live().values(), walker)
         for inc in self.live().values():
             self._settle_evidence(inc, explained_by, now_ms)
@@ -200,22 +205,6 @@ class Lifecycle:
         first, last = orphans[0].since_ms - ORPHANS_APART_MS, orphans[-1].since_ms + ORPHANS_APART_MS
         return any(first <= t <= last for t in began)
 
-    def _older_first(self, hypotheses: list[Hypothesis], of: dict[int, str], live: dict[str, Incident]) -> None:
-        """Where two incidents that were told turn out to be one, the one that was told first stays (I4)."""
-        taken = dict.fromkeys(of.values())
-        left = sorted((_told_first(inc), i) for i, inc in live.items() if i not in taken and inc.phase != "settling")
-        for told, i in left:
-            evidence = live[i].evidence
-            for n in sorted(of):
-                holder = live[of[n]]
-                if (_told_first(holder), holder.id) <= (told, i):
-                    continue
-                explains = dict.fromkeys(hypotheses[n].explains)
-                gone = sum(weight(k) for e, k in sorted(evidence) if (e, k) in explains)
-                if gone > 0 and gone >= MERGE_SHARE * sum(weight(k) for _, k in sorted(evidence)):
-                    of[n] = i
-                    break
-
     def _new(self, h: Hypothesis, now_ms: int, offset: int, shared: list[str]) -> Incident:
         subject = h.explains[0][0] if h.explains else h.root
         there = list(self._symptoms(h))
@@ -238,7 +227,7 @@ class Lifecycle:
         if h.root.kind != "broker":
             return None
         mine = (i for i in self.incidents.values() if i.root == h.root and i.phase in ("open", "recovering"))
-        return min(mine, key=lambda i: (_told_first(i), i.id), default=None)
+        return min(mine, key=lambda i: (told_first(i), i.id), default=None)
 
     def _reopen(self, h: Hypothesis, now_ms: int, timing: Timing) -> Incident | None:
         for i in sorted(self.incidents):
@@ -392,8 +381,3 @@ class Lifecycle:
         if into is not None:
             inc.why = f"its symptoms belong to {into.id}: {into.cause} at {into.root}"
             into.supersedes = tuple(sorted({*into.supersedes, inc.id}))
-
-
-def _told_first(inc: Incident) -> tuple[bool, int, int]:
-    """Sorts incidents by when they were told, those that were not by when they began."""
-    return (inc.opened_ms is None, inc.opened_ms or 0, inc.started_ms)

@@ -19,6 +19,10 @@ from kroute.signals.model import Symptom
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
 SHARE = 0.3
+MERGE_SHARE = 0.5
+"""An incident is merged when another cause explains this share of its evidence."""
+Held = dict[Entity, dict[str, dict[str, None]]]
+"""Who holds what is there: entity → incident id → kinds."""
 
 
 class Matches(NamedTuple):
@@ -95,9 +99,32 @@ def _total(symptoms: Iterable[tuple[Entity, str]]) -> float:
     return fsum(weight(kind) for _, kind in symptoms)
 
 
-def held_by(incidents: Iterable[Incident]) -> dict[Entity, dict[str, dict[str, None]]]:
-    """Who holds what is there: entity → incident id → kinds."""
-    out: dict[Entity, dict[str, dict[str, None]]] = {}
+def older_first(hypotheses: list[Hypothesis], of: dict[int, str], live: Mapping[str, Incident]) -> None:
+    """Where two incidents that were told turn out to be one, the one that was told first stays (I4). What is left of one
+    that is over makes no one of them."""
+    taken = dict.fromkeys(of.values())
+    left = sorted((told_first(inc), i) for i, inc in live.items() if i not in taken and inc.phase == "open")
+    for told, i in left:
+        evidence = live[i].evidence
+        for n in sorted(of):
+            holder = live[of[n]]
+            if (told_first(holder), holder.id) <= (told, i):
+                continue
+            explains = dict.fromkeys(hypotheses[n].explains)
+            gone = sum(weight(k) for e, k in sorted(evidence) if (e, k) in explains)
+            if gone > 0 and gone >= MERGE_SHARE * sum(weight(k) for _, k in sorted(evidence)):
+                of[n] = i
+                break
+
+
+def told_first(inc: Incident) -> tuple[bool, int, int]:
+    """Sorts incidents by when they were told, those that were not by when they began."""
+    return (inc.opened_ms is None, inc.opened_ms or 0, inc.started_ms)
+
+
+def held_by(incidents: Iterable[Incident]) -> Held:
+    """Who holds what is there."""
+    out: Held = {}
     for inc in incidents:
         for (e, kind), evidence in inc.evidence.items():
             if evidence.cleared_ms is None:
@@ -105,9 +132,17 @@ def held_by(incidents: Iterable[Incident]) -> dict[Entity, dict[str, dict[str, N
     return out
 
 
-def whose(s: tuple[Entity, str], ids: list[str], held: dict[Entity, dict[str, dict[str, None]]]) -> str:
-    """Of several incidents whose causes explain a symptom alike: the one that holds it, or that holds others of its entity."""
-    if len(ids) == 1 or s[0] not in held:
+def whose(s: tuple[Entity, str], since_ms: int, ids: list[str], held: Held, live: Mapping[str, Incident]) -> str:
+    """Of several incidents whose causes explain a symptom alike: one whose cause was not over by the time it began, and of
+    those the one that holds it, or that holds others of its entity."""
+    if len(ids) == 1:
         return ids[0]
     e, kind = s
-    return min(ids, key=lambda i: (kind not in held[e].get(i, ()), i not in held[e], ids.index(i)))
+    there = held.get(e, {})
+    return min(ids, key=lambda i: (_over_by(live[i], since_ms), kind not in there.get(i, ()), i not in there, ids.index(i)))
+
+
+def _over_by(inc: Incident, at_ms: int) -> bool:
+    """True when the incident recovered already."""
+    over = inc.recovering_since_ms
+    return inc.phase == "recovering" and over is not None and at_ms > over

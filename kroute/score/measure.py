@@ -91,7 +91,8 @@ class Pair(Struct, frozen=True, kw_only=True):
 class Measured(Struct, kw_only=True):
     """All measures of one recording. ``answers``: (confidence, right) of every incident, first and settled.
 
-    ``early_pages``: pages of an incident before the fault it belongs to began; they count as false ones too.
+    ``early_pages``: pages of an incident before the fault it belongs to began; they count as false ones too. What was declared,
+    and told as that or to nobody, is neither false nor an answer.
     """
 
     faults: tuple[FaultScore, ...]
@@ -119,6 +120,8 @@ def measure(recording: str, incidents: Sequence[Incident], truth: Truth, missing
     for i in incidents:
         n = owner[i.id]
         fault = truth.faults[n] if n is not None else None
+        if fault is None and i.declared:
+            continue
         if fault is not None:
             early += len(_pages([r for r in i.revisions if r.ts_ms < fault.from_ms]))
         began, ended = _first(i.revisions), _settled(i, fault)
@@ -127,7 +130,7 @@ def measure(recording: str, incidents: Sequence[Incident], truth: Truth, missing
             settled.append((ended.candidates[0].confidence, fault is not None and _answer(ended, fault).right))
     return Measured(
         faults=faults,
-        false=tuple(_false(i, truth) for i in incidents if owner[i.id] is None),
+        false=tuple(_false(i, truth) for i in incidents if owner[i.id] is None and not i.declared),
         pairs=tuple(_both(truth.faults, faults, main)),
         grouping=of_recording(incidents, scopes),
         incidents=len(incidents),

@@ -36,7 +36,7 @@ class Revision(NamedTuple):
     """One record of an incident. ``candidates``: the named cause, then its alternatives, likeliest first.
 
     ``teams``: role → teams told in it (those being closed left out); ``paging``: destinations that are paged by now,
-    delivery → team. Both are empty where all is suppressed.
+    delivery → team. Both are empty where all is suppressed. ``declared``: nobody was told, or as of what was declared.
     """
 
     ts_ms: int
@@ -47,6 +47,7 @@ class Revision(NamedTuple):
     paging: dict[str, str]
     symptoms: tuple[Symptom, ...]
     superseded_by: str | None
+    declared: bool
 
     @property
     def firing(self) -> bool:
@@ -69,6 +70,11 @@ class Incident(NamedTuple):
     def superseded_by(self) -> str | None:
         """The incident it was merged into."""
         return self.revisions[-1].superseded_by
+
+    @property
+    def declared(self) -> bool:
+        """True for what was declared, and told as that or to nobody as long as it was open: a record, no answer."""
+        return all(r.declared for r in self.revisions if r.firing)
 
     def firing_ms(self, end_ms: int) -> list[tuple[int, int]]:
         """Spans in which it was open, in order; one that never ended ends at ``end_ms``."""
@@ -130,6 +136,7 @@ def _revision(alert: RoutedAlert, ts_ms: int, open_: dict[str, str]) -> Revision
         paging=paging,
         symptoms=tuple(Symptom(_entity(s.entity, alert.cluster), s.kind, at_ms(s.since)) for s in alert.symptoms),
         superseded_by=alert.superseded_by,
+        declared=alert.suppressed is not None or {r.reason for r in alert.routes} == {"declared-change"},
     )
 
 

@@ -93,43 +93,36 @@ class View(Protocol):
 
     def series(self, name: str, add: bool) -> Series:
         """The feature over the last polls; empty when the newest poll did not have it."""
-        ...
 
     def heads(self, name: str) -> Series:
         """The newest poll of each source that has the feature, in no order."""
-        ...
 
     def newest(self, name: str) -> float | None:
         """The newest value summed over all sources; None where none has the feature."""
-        ...
 
     def depth(self, name: str) -> int:
         """Polls that every source with the feature has: further back a sum lacks some of them."""
-        ...
 
     def base(self, name: str, add: bool, hourly: bool) -> Base | None:
         """The baseline, None while there are too few samples."""
-        ...
+
+    def before(self, name: str) -> float:
+        """What is usual of it summed over every source that is heard, those too that tell nothing of it any more."""
 
     def peers(self, name: str) -> list[float]:
         """The newest values of the entity's peers in its cluster."""
-        ...
 
     def peers_since(self, name: str, add: bool, since_ms: int) -> list[Series]:
         """Of each other rack that is probed and heard: its last polls since then, empty where there is none."""
-        ...
 
     def unheard(self, name: str) -> bool:
         """True when a source that told the feature when last heard is not heard now."""
-        ...
 
     def start_ms(self, name: str) -> int | None:
         """Until when the feature's sources had just been met; None where that is not remembered any more."""
-        ...
 
     def symptom(self, kind: str) -> Symptom | None:
         """The kind's symptom while it is active."""
-        ...
 
 
 def judge(rule: Rule, view: View) -> Finding | None:

@@ -197,11 +197,16 @@ def produce_retries(view: View) -> Finding | None:
 
 
 def cross_zone_high(view: View) -> Finding | None:
-    """M46: bytes across zones well above usual, and not because a backlog is read: then more of everything is."""
+    """M46: bytes across zones well above usual, and not because a backlog is read: then more of everything is. Nor because
+    other brokers lead what it reads: the same bytes are then told by others."""
     rule = next(r for r in RULES["group"] if r.kind == "cross-zone-high")
     level = judge(rule, view)
-    behind = any(view.symptom(kind) is not None for kind in ("catching-up", "reading-fast", "offset-rewound"))
-    return None if level is not None and level.active and behind and view.symptom(rule.kind) is None else level
+    if level is None or not level.active or view.symptom(rule.kind) is not None:
+        return level
+    if any(view.symptom(kind) is not None for kind in ("catching-up", "reading-fast", "offset-rewound")):
+        return None
+    (feature,) = rule.features
+    return HEALTHY if level.value <= feature.ratio * view.before(feature.name) else level
 
 
 def link_groups_stuck(view: View) -> Finding | None:

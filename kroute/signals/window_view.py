@@ -83,6 +83,10 @@ class EntityView:
             return max(found, key=lambda b: b.median + b.sigma)
         return Base(min(b.n for b in found), math.fsum(b.median for b in found), math.sqrt(math.fsum(b.mad**2 for b in found)))
 
+    def before(self, name: str) -> float:
+        rings = (r for r in self._store.rings.values() if r.fresh(self.now_ms))
+        return math.fsum(b.median for r in rings if (b := r.base.get(self.entity, {}).get(name)) is not None)
+
     def _usually_absent(self, ring: Ring, name: str, own: Base) -> Base:
         """Of a signal that was long told of others and never of this one the usual is zero."""
         if own.n and own.n >= sum(1 for p in ring.polls if name in p.values.get(self.entity, {})):

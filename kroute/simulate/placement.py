@@ -128,12 +128,9 @@ def _isr(m: Model) -> None:
     path = (1.0 - np.clip(k.rack_loss[ix.broker_rack] + k.loss, 0.0, 1.0)) * s.up * k.log_dir
     able = follows & led[:, None] & (path[s.replicas] > 0) & (path[s.leader] > 0)[:, None]
     wanted = np.where(able, s.behind, 0.0)
-    per = tally(s.replicas[real], wanted[real], len(path))
     room = np.maximum(m.spare_replication * path, 1.0) * m.dt
-    out = tally(s.leader[led], wanted.sum(axis=1)[led], len(path))
-    ratio_in = np.minimum(1.0, room / np.maximum(per, 1.0))
-    ratio_out = np.minimum(1.0, room * 2 / np.maximum(out, 1.0))
-    got = wanted * np.where(real, ratio_in[s.replicas], 0.0) * np.where(led, ratio_out[s.leader], 0.0)[:, None]
+    got = in_turn(wanted, s.replicas, room)
+    got = in_turn(got, np.broadcast_to(s.leader[:, None], got.shape), room * 2)
     s.behind -= got
     m.replicated_in = tally(s.replicas[real], got[real], len(path)) / m.dt
     m.replicated_out = tally(s.leader[led], got.sum(axis=1)[led], len(path)) / m.dt
@@ -144,6 +141,18 @@ def _isr(m: Model) -> None:
         leaves &= led[:, None]  # the last of an ISR stays in it
         m.shrinks += tally(s.leader[led], leaves.sum(axis=1)[led], len(path))
         s.isr = (s.isr & ~leaves) | (caught & ~s.fenced[s.replicas] & s.up[s.replicas]) | is_leader
+
+
+def in_turn(wanted: F, at: I, room: F) -> F:
+    """What each gets of the room where it stands: fetches go round their partitions, so that one that copies its whole log
+    takes nothing from those that follow closely (three times round is near enough)."""
+    got = np.zeros_like(wanted)
+    for _ in range(3):
+        more = got < wanted
+        left = np.maximum(room - tally(at[wanted > 0], got[wanted > 0], len(room)), 0.0)
+        share = left / np.maximum(tally(at[more], np.ones(int(more.sum())), len(room)), 1.0)
+        got[more] += np.minimum((wanted - got)[more], share[at[more]])
+    return got
 
 
 def reassign(m: Model, parts: I, to: int) -> None:

@@ -42,7 +42,7 @@ class Story(World):
                 else:
                     for reporter in ("lag",) if what.startswith("group") else ("metrics", "topology", "connect"):
                         self.well(what, reporter)
-            evidence = Evidence(self.board, self.estate, self.life.episode(), self.changes, self.now)
+            evidence = Evidence(self.board, self.estate, self.life.episode(), self.changes, self.now, self.life.known())
             found = diagnose(self.catalogue, self.estate, evidence)
             self.life.step(self.now, self.offset, found, TIMING, may_open=self.may_open)
             for inc in self.life.incidents.values():
@@ -177,6 +177,27 @@ def test_i4_two_incidents_that_turn_out_to_be_one_are_merged_and_the_older_id_st
     assert live[oldest].cause == "broker-storage-pressure"
     assert [m for m, _, _ in story.told].count("merged") == 1
     assert len(live[oldest].supersedes) == 1
+
+
+def test_i4_what_begins_after_a_cause_was_over_is_the_next_ones() -> None:
+    """Brokers are restarted one after another: what each brings is its own, and what was told of the one before stands."""
+    story = Story()
+    for b in (1, 2, 3, 4):
+        story.link(f"broker/{b}", "cluster", "cluster/prod")
+        story.well(f"broker/{b}", "metrics")
+    for b in (1, 2, 3):
+        story.say(f"broker/{b}", "broker-gone", "replica-behind", "leaders-moved")
+        story.say("cluster/prod", "under-replicated", "heartbeats-missed")
+        for rack in "xyz":
+            story.say(f"rack/{rack}", "probe-failing")
+        story.run(60)
+        for what in (f"broker/{b}", "cluster/prod", "rack/x", "rack/y", "rack/z"):
+            story.say(what)
+        story.run(45)
+    told = [t for t in story.told if t[0] not in ("updated", "resolved")]
+    assert told == [("opened", "broker-down", f"broker/{b}") for b in (1, 2, 3)]
+    held = [str(i.root) for i in story.life.incidents.values() if (entity("cluster/prod"), "under-replicated") in i.evidence]
+    assert held == ["broker/3"]
 
 
 def test_i6_resolved_only_after_the_hold_of_quiet_and_fine_impact(story: Story) -> None:

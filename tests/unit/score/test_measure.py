@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from kroute.score.truth import Benign
 from tests.unit.score.world import T0, alert, fault, measured, ms, owners, resolved, route, truth
@@ -180,6 +181,19 @@ def test_a_page_on_a_benign_recording_is_false() -> None:
     (i,) = m.false
     assert (i.cause, i.root, i.pages, i.teams, i.during) == ("slow-consumer", "group/g", 1, ("act",), ("deploy",))
     assert m.settled_answers == ((0.9, False),)
+
+
+@pytest.mark.parametrize("ends_as_usual", [False, True])
+def test_what_was_declared_is_no_false_incident_as_long_as_nobody_is_told_otherwise(ends_as_usual: bool) -> None:
+    meant = [structs.replace(r, reason="declared-change") for r in owners()]
+    m = measured(
+        truth(),
+        alert("i1", 660, SLOW, suppressed=True, symptoms=(LAG,)),
+        alert("i1", 720, SLOW, routes=owners() if ends_as_usual else meant, symptoms=(LAG,)),
+        resolved("i1", 900, SLOW),
+    )
+    assert len(m.false) == ends_as_usual
+    assert len(m.settled_answers) == ends_as_usual
 
 
 def test_an_incident_elsewhere_at_the_same_time_is_false() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec import structs
 
 from kroute.signals.model import Status
@@ -284,6 +285,16 @@ def test_a_position_that_jumped_before_the_first_generation_is_stable_was_reset(
         b.feed(poll(30 * k, [57_000] * 4, [3000 * k] * 4, state="Empty", members=()))
     b.feed(poll(840, [81_000] * 4, [84_000] * 4, state="PreparingRebalance", members=(member("m", ()),)))
     assert "offset-skipped" in b.active()
+
+
+@pytest.mark.parametrize("behind", [40, 3])
+def test_a_reader_that_means_to_be_behind_and_is_at_the_end_at_once_was_reset(behind: int) -> None:
+    """L7: it read on and on without catching up, so what lies between was not read; who is hardly behind may have been quick."""
+    b = Bench()
+    for k in range(60):
+        late = behind if k < 50 else 0
+        b.feed(poll(30 * k, [3000 * (k + 60 - late)] * 4, [3000 * (k + 60)] * 4, members=(member("m", range(4)),)))
+    assert ("offset-skipped" in b.ever()) == (behind == 40)
 
 
 def test_a_batch_reader_that_comes_and_goes_between_two_polls_skips_nothing() -> None:

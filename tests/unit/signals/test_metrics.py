@@ -498,6 +498,22 @@ def test_m46_bytes_of_a_group_that_never_crossed_zones_before(bench: Bench) -> N
     assert "cross-zone-high" not in bench.board.of(entity("group", "orders"))
 
 
+def test_m46_bytes_that_other_brokers_tell_of_are_no_more_of_them(bench: Bench) -> None:
+    """The leaders of what a group reads move: the broker that sent across zones tells nothing of it any more, another does."""
+    other = sample("cross_zone_bytes_rate", 2e6, group="orders", **{"from": "a", "to": "b"})
+    mine = sample("cross_zone_bytes_rate", 1e6, group="search", **{"from": "a", "to": "b"})
+    for k in range(90):
+        moved = k >= 50
+        feed(bench, [k], other, *([] if moved else [mine]))
+        feed(bench, [k], other, *([mine] if moved else []), of="2")
+        assert "cross-zone-high" not in bench.board.of(entity("group", "search"))
+    more = sample("cross_zone_bytes_rate", 9e6, group="search", **{"from": "a", "to": "b"})
+    for k in range(90, 96):
+        feed(bench, [k], other)
+        feed(bench, [k], other, more, of="2")
+    assert bench.symptom(entity("group", "search"), "cross-zone-high").value == 9e6
+
+
 def test_m46_bytes_that_come_in_bursts_are_usual_for_who_reads_so(bench: Bench) -> None:
     other = sample("cross_zone_bytes_rate", 2e6, group="orders", **{"from": "a", "to": "b"})
     mine = sample("cross_zone_bytes_rate", 1e6, group="batch", **{"from": "a", "to": "b"})

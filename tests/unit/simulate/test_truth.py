@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import orjson
 import pytest
 
 from kroute.score.truth import Truth
 from kroute.simulate.estate import Size
+from kroute.simulate.placement import in_turn
 from kroute.simulate.run import Scenario, encoded, simulate
 
 
@@ -34,3 +36,13 @@ def test_a_link_that_lags_falls_behind_at_any_hour(hour: float) -> None:
     assert fault.to_ms is not None
     before = max(v for t, v in lags.items() if t < fault.from_ms)
     assert max(v for t, v in lags.items() if fault.from_ms < t <= fault.to_ms) > 10 * before
+
+
+def test_a_replica_that_copies_its_whole_log_takes_nothing_from_those_that_follow_closely() -> None:
+    """Fetches go round: where one partition has much to copy to a broker, the others there have their turn each time."""
+    wanted = np.array([[1e12], [100.0], [40.0], [0.0]])
+    got = in_turn(wanted, np.array([[0], [0], [0], [1]]), np.array([1000.0, 0.0]))
+    assert got[1:, 0].tolist() == [100.0, 40.0, 0.0]
+    assert got[0, 0] == pytest.approx(860.0)
+    tight = in_turn(wanted, np.array([[0], [0], [0], [1]]), np.array([150.0, 0.0]))
+    assert tight[:, 0].tolist() == pytest.approx([55.0, 55.0, 40.0, 0.0])

@@ -16,7 +16,8 @@ D7  a cause with required symptoms is considered only while one of them was seen
     cannot be told, and the signals it needs are missing
 D8  a declared change near the onset counts for a cause that follows such changes
 D9  a cause holds only for its platforms
-D17 what recovers stands as it was told: its cause is over, has been paid for, and is not weighed against others again
+D17 what an incident was, of which nothing is left, stands as it was told: its cause is over, has been paid for and is not
+    weighed against others again; what began later is rather the next one's
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ OLDER_POLLS = 2.5
 OLDER_MS = int(OLDER_POLLS * DEFAULT_INTERVAL_MS)
 LEAD_MS = 300_000
 """So long before what defines a cause it may have shown otherwise."""
+CONCENTRATED = ("concentration", "majority")
+"""Quantifiers that hold a share against what is found elsewhere; a majority that fewer show than do not is none."""
+LATER = 0.4
+"""What a cause that was over by then leaves to others of a symptom: less than half, so that it is theirs."""
 COVER_QUANTIFIED = 0.995
 """A quantified term's p belongs to the pattern; no member of it is covered more surely than this."""
 
@@ -152,7 +157,10 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
             absent.append((nats, term.kind))
             out.against.append((nats, (term.kind, " on ", e, " observed healthy")))
     terms.extend(_contradicted(out, term, evidence, walker) for term in evidence.contradicting(c))
-    out.static = 0.0 if out.over and out.key in evidence.known else fsum([*terms, *_once(absent)])
+    if out.over and out.key in evidence.known:
+        _leave_later(out, evidence)
+    else:
+        out.static = fsum([*terms, *_once(absent)])
     return out
 
 
@@ -168,11 +176,20 @@ def _once(absent: Iterable[tuple[float, str]]) -> Iterable[float]:
     yield from least.values()
 
 
+def _leave_later(out: Candidate, evidence: Evidence) -> None:
+    """D17: what began after it was over is the next one's, where there is one that explains it."""
+    for u in out.cover:
+        there = evidence.board.of(evidence.units[u].entity)
+        began = [there[k].since_ms for k in evidence.units[u].kinds if k in there]
+        if began and min(began) > out.ended:
+            out.cover[u] *= LATER
+
+
 def _pattern(term: Term, root: Entity, walker: Walker) -> int:
     """How many must show a required symptom: where a cause is defined by a pattern over several, one is none (D4)."""
     if term.quantify is None or term.quantify == "any":
         return 1
-    return 2 if term.quantify == "concentration" else min(2, len(walker.walk(root, term.steps, term.on)))
+    return 2 if term.quantify in CONCENTRATED else min(2, len(walker.walk(root, term.steps, term.on)))
 
 
 def _stands_out(root: Entity, hits: Hits) -> bool:
@@ -274,7 +291,7 @@ def _quantified(
     else:
         inside = min(max(term.share, 1e-6), 0.99)
         chance = LEAK[term.kind]
-        if term.quantify == "concentration":
+        if term.quantify in CONCENTRATED:
             entities = walker.walk(out.root, term.steps, term.on)
             chance = max(chance, _share_outside(term, entities, len(hits), well, evidence))
         chance = min(chance, 0.95)
@@ -285,6 +302,8 @@ def _quantified(
         shown = term.p * math.exp(min(ratio, 50.0))
         nats = math.log(shown + 1 - term.p)
         each *= math.exp(min(ratio, 0.0))  # who does not show it speaks against the pattern
+        if term.quantify == "majority" and len(hits) < well:
+            nats, each = math.log(1 - term.p), 0.0
     # A pattern that is there is paid for by the members it covers; counted again here it could buy a cause for what
     # others explain already.
     nats = max(-CLAMP, min(0.0, nats))
@@ -325,9 +344,9 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
         return 0.0
     wells = [evidence.well(middle, term, walker) for middle in middles]
     share = count / (count + sum(len(well) - (root in well) for well in wells))
-    if term.quantify in ("most", "concentration") and share < 0.5:
+    if term.quantify in ("most", *CONCENTRATED) and share < 0.5:
         return 0.0
-    if term.share and term.quantify not in ("most", "concentration", "any") and share < term.share:
+    if term.share and term.quantify not in ("most", *CONCENTRATED, "any") and share < term.share:
         return 0.0
     nats = max(-CLAMP, math.log(term.p / 0.5))
     if led is not None:

@@ -86,9 +86,8 @@ class Lifecycle:
         }  # fmt: skip
 
     def known(self) -> dict[tuple[str, Entity], None]:
-        """Cause and root of the incidents that recover: what they were stands (I3), and nothing is paid for it again (D17)."""
-        live = self.live().values()
-        return {(i.cause, i.root): None for i in live if i.phase == "recovering" and not i.released}
+        """Cause and root of the incidents of which nothing is left: what they were stands, and is not paid for again (D17)."""
+        return {(i.cause, i.root): None for i in self.live().values() if recovery.spent(i, self._board.active)}
 
     def step(self, now_ms: int, offset: int, hypotheses: list[Hypothesis], timing: Timing, *, may_open: bool) -> None:
         """Move every incident on to ``now_ms``; ``offset`` is that of the fact at hand (new ids hang on it)."""
@@ -103,7 +102,7 @@ class Lifecycle:
         live = self.live()
         episode = self.episode()
         matches = match(hypotheses, live, accounts, self._board.active)
-        older_first(hypotheses, matches.of, live)
+        older_first(hypotheses, matches.of, live, self._board.active)
         held = held_by(live.values())
         claims: dict[tuple[Entity, str], list[str]] = {}
         for n, h in enumerate(hypotheses):
@@ -117,7 +116,7 @@ class Lifecycle:
                 claims.setdefault(s, []).append(inc.id)
             for e in accounts[n] if h.cause != UNKNOWN else ():
                 claims.setdefault((e, IMPACT[0]), []).append(inc.id)
-        there = self._board.active
+        there = episode | dict(self._board.active)
         began = {s: there[s].since_ms if s in there else 0 for s in claims}
         explained_by = {s: whose(s, began[s], ids, held, self.incidents) for s, ids in claims.items()}
         own = own_troubles(self.live().values(), walker)
@@ -278,6 +277,9 @@ class Lifecycle:
             self._adopt(inc, h)
 
     def _adopt(self, inc: Incident, h: Hypothesis) -> None:
+        if inc.phase == "settling" or (inc.cause, inc.root) != (h.cause, h.root):
+            inc.surest = 0.0
+        inc.surest = max(inc.surest, h.confidence)
         inc.cause, inc.root, inc.confidence = h.cause, h.root, h.confidence
         inc.rivals, inc.ruled_out, inc.missing = h.rivals, h.ruled_out, h.missing
 

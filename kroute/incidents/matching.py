@@ -14,8 +14,7 @@ from typing import NamedTuple
 from kroute.contracts.common import Entity
 from kroute.diagnosis.model import UNKNOWN, Hypothesis
 from kroute.incidents.model import Incident
-from kroute.incidents.recovery import afterwards, anew
-from kroute.signals.model import Symptom
+from kroute.incidents.recovery import Active, afterwards, anew, spent
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
 SHARE = 0.3
@@ -39,8 +38,7 @@ def weight(kind: str) -> float:
 
 
 def match(
-    hypotheses: list[Hypothesis], live: Mapping[str, Incident], accounts: Sequence[Mapping[Entity, None]],
-    active: Mapping[tuple[Entity, str], Symptom],
+    hypotheses: list[Hypothesis], live: Mapping[str, Incident], accounts: Sequence[Mapping[Entity, None]], active: Active,
 ) -> Matches:  # fmt: skip
     """Match greedily; deterministic. ``accounts``: by hypothesis, whose breached objectives it accounts for. ``active``: the
     symptoms that are there."""
@@ -99,11 +97,12 @@ def _total(symptoms: Iterable[tuple[Entity, str]]) -> float:
     return fsum(weight(kind) for _, kind in symptoms)
 
 
-def older_first(hypotheses: list[Hypothesis], of: dict[int, str], live: Mapping[str, Incident]) -> None:
-    """Where two incidents that were told turn out to be one, the one that was told first stays (I4). What is left of one
-    that is over makes no one of them."""
+def older_first(hypotheses: list[Hypothesis], of: dict[int, str], live: Mapping[str, Incident], active: Active) -> None:
+    """Where two incidents that were told turn out to be one, the one that was told first stays (I4). What came after one of
+    which nothing is left makes no one of them."""
     taken = dict.fromkeys(of.values())
-    left = sorted((told_first(inc), i) for i, inc in live.items() if i not in taken and inc.phase == "open")
+    there = {i: inc for i, inc in live.items() if i not in taken and inc.phase != "settling" and not spent(inc, active)}
+    left = sorted((told_first(inc), i) for i, inc in there.items())
     for told, i in left:
         evidence = live[i].evidence
         for n in sorted(of):

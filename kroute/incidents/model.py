@@ -40,6 +40,8 @@ class Incident(Struct, kw_only=True):
     phase: Phase
     started_ms: int
     updated_ms: int
+    surest: float = 0.0
+    """The highest confidence of its present cause since it was told: what clears first makes nobody else responsible."""
     created_ms: int = 0
     """When the engine first held the hypothesis; settling counts from here."""
     opened_ms: int | None = None

@@ -8,7 +8,10 @@ from kroute.contracts.common import Entity
 from kroute.diagnosis.load import Compiled
 from kroute.incidents.model import Incident
 from kroute.signals.model import Symptom
+from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
+Active = Mapping[tuple[Entity, str], Symptom]
+"""The symptoms that are there."""
 OWN = 0.5
 """A symptom that the cause shows at its root at least this often is the root's own: while it is there, so is the cause."""
 LASTED_MS = 300_000
@@ -19,21 +22,34 @@ ANEW_MS = 180_000
 """What comes back so long after it had gone, when its cause was over, has begun anew."""
 
 
-def anew(inc: Incident, active: Mapping[tuple[Entity, str], Symptom]) -> dict[tuple[Entity, str], None]:
-    """The symptoms of which what the incident had is no reason to think that they are its again (I13)."""
+def anew(inc: Incident, active: Active) -> dict[tuple[Entity, str], None]:
+    """The symptoms of which what the incident had is no reason to think that they are its again (I13): those that come back
+    minutes after they had gone, or elsewhere than at its root when nothing else was left of it."""
     if inc.phase != "recovering":
         return {}
+    elsewhere_ms = 0 if spent(inc, active) else ANEW_MS
     return {
         s: None
         for s, e in inc.evidence.items()
-        if e.cleared_ms is not None and s in active and active[s].since_ms > e.cleared_ms + ANEW_MS
-    }
+        if e.cleared_ms is not None and s in active
+        and active[s].since_ms > e.cleared_ms + (ANEW_MS if s[0] == inc.root else elsewhere_ms)
+    }  # fmt: skip
 
 
 def afterwards(inc: Incident, s: Symptom) -> bool:
     """True for what began minutes after its cause was over: it may be the incident's aftermath, but is nothing to know it by."""
     over = inc.recovering_since_ms
     return inc.phase == "recovering" and over is not None and s.since_ms > over + ANEW_MS
+
+
+def spent(inc: Incident, active: Active) -> bool:
+    """True when the incident recovers and nothing is there any more that began before its cause was over."""
+    over = inc.recovering_since_ms
+    if inc.phase != "recovering" or inc.released or over is None:
+        return False
+    return not any(
+        s in active and active[s].since_ms <= over and BY_KIND[s[1]].family != IMPACT_FAMILY for s in inc.evidence
+    )  # fmt: skip
 
 
 def own(inc: Incident, compiled: Compiled) -> dict[tuple[Entity, str], None]:

@@ -103,8 +103,8 @@ def _facts(alert: Mapping[str, Any], most: int) -> Iterable[tuple[str, Text]]:
     cause = _dict(alert.get("cause"))
     if cause:
         yield "cause", Text(f"{safe(cause.get('id'))} at {_entity(cause.get('root'))}, {_percent(cause.get('confidence'))}")
-    for i in _dicts(alert.get("impact"))[:most]:
-        yield "feels it", Text(_impact(i))
+    for words in list(dict.fromkeys(map(_impact, _dicts(alert.get("impact")))))[:most]:  # a service may read several topics
+        yield "feels it", Text(words)
     symptoms = [s for s in _dicts(alert.get("symptoms")) if s.get("active", True)]
     if symptoms:
         yield "because", Text(" · ".join(_symptom(s) for s in symptoms[:most]) + _more(len(symptoms), most))

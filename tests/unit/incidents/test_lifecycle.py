@@ -159,6 +159,23 @@ def test_i3_what_defined_the_cause_for_minutes_leaves_an_aftermath_and_no_other_
     assert (("revised", "disk-full", "broker/1") in story.told) is moves
 
 
+def test_how_sure_it_was_of_its_cause_is_kept_as_long_as_it_stays_and_was_told(story: Story) -> None:
+    """Who was paged as surely responsible stays so while symptoms clear: nobody else is paged beside, as for an uncertain cause."""
+    story.say("group/a", "lag-growing", "commits-stopped", "group-empty")
+    story.run(60)
+    sure = story.only.confidence
+    story.say("group/a", "lag-growing", "commits-stopped")
+    story.detail = {"scope": "topics"}
+    story.run(60)
+    assert story.only.confidence < sure
+    assert story.only.surest == sure
+    story.say("group/a", "partition-stuck", "lag-growing", "commits-slow")
+    story.detail = None
+    story.run(300)
+    assert story.only.cause == "poison-record"
+    assert story.only.surest < sure
+
+
 def test_i4_two_incidents_that_turn_out_to_be_one_are_merged_and_the_older_id_stays() -> None:
     story = Story()
     for name in ("a", "b"):

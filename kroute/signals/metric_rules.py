@@ -106,8 +106,8 @@ class View(Protocol):
     def base(self, name: str, add: bool, hourly: bool) -> Base | None:
         """The baseline, None while there are too few samples."""
 
-    def before(self, name: str) -> float:
-        """What is usual of it summed over every source that is heard, those too that tell nothing of it any more."""
+    def former(self, name: str) -> float:
+        """What is usual of it at sources that are heard and tell nothing of it any more, summed."""
 
     def peers(self, name: str) -> list[float]:
         """The newest values of the entity's peers in its cluster."""

@@ -206,7 +206,9 @@ def cross_zone_high(view: View) -> Finding | None:
     if any(view.symptom(kind) is not None for kind in ("catching-up", "reading-fast", "offset-rewound")):
         return None
     (feature,) = rule.features
-    return HEALTHY if level.value <= feature.ratio * view.before(feature.name) else level
+    former = view.former(feature.name)
+    moved = former > 0 and level.value <= feature.ratio * (former + level.detail.get("usual", 0.0))
+    return HEALTHY if moved else level
 
 
 def link_groups_stuck(view: View) -> Finding | None:

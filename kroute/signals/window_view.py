@@ -83,8 +83,9 @@ class EntityView:
             return max(found, key=lambda b: b.median + b.sigma)
         return Base(min(b.n for b in found), math.fsum(b.median for b in found), math.sqrt(math.fsum(b.mad**2 for b in found)))
 
-    def before(self, name: str) -> float:
-        rings = (r for r in self._store.rings.values() if r.fresh(self.now_ms))
+    def former(self, name: str) -> float:
+        telling = [id(r) for r in self._with(name)]
+        rings = (r for r in self._store.rings.values() if r.fresh(self.now_ms) and id(r) not in telling)
         return math.fsum(b.median for r in rings if (b := r.base.get(self.entity, {}).get(name)) is not None)
 
     def _usually_absent(self, ring: Ring, name: str, own: Base) -> Base:

@@ -19,10 +19,14 @@ from kroute.signals.lag.view import LEARNT_MOVES, NOISE, UNLEARNT_RISE, View, lo
 FEW_MOVES, MOMENT = 20, 4.0
 """A group that was seen to commit in fewer polls than this, and read in a moment what took so many times as long to gather,
 comes now and then."""
+WATCHED = 2.5
+"""Between two polls so many steps apart commits may have come: how long they stayed away is not learnt from that."""
 BACK = 1.5
 """A group whose commits stayed away for so many times its longest time before has paused, and is judged when it goes on."""
 FAR_S = 600.0
 """Who is further behind than this and comes nearer reads old records, however usual that is for it."""
+GOES_ON = 0.03
+"""A lag that rises does so from the last poll to the newest too, by this share of what is produced."""
 CLIMBS = 3
 """Commit periods over which the lowest lag has to climb."""
 LAGGING = ("lag-growing", "commits-slow", "commits-stopped", "group-empty")
@@ -33,6 +37,8 @@ def pace(v: View, skew: Skew, out: Verdict, carry: Carry, *, pressed: bool = Fal
     objective is at risk or breached by a steady slope."""
     if v.n < 3:
         out.unknown("lag-growing", "commits-slow", "catching-up", "reading-fast")
+        if not v.work[-1]:
+            out.clear("lag-growing", "commits-slow")  # of what is left to judge nothing waits
     else:
         if carry.moves < LEARNT_MOVES:
             out.unknown("lag-growing", "commits-slow")
@@ -52,15 +58,16 @@ def movement(v: View, carry: Carry) -> None:
     (Burrow#38, #123: low traffic is not a stall).
     """
     was, t = v.was, v.t
-    if v.n < 2 or not was.moved_ms:  # before its first commit a group was not silent
-        carry.moved_ms = was.moved_ms or t
+    if v.n < 2 or not was.moved_ms:  # before its first commit, or while nothing is known of it, a group was not silent
+        carry.moved_ms = t
         return
     moved = v.read[-1] > v.read[-2] or bool((v.committed[-1] > v.committed[-2]).any())
     waiting = v.work[-1] > 0
     if moved or not waiting:
         carry.moved_ms, carry.pending = t, 0
         carry.moves = min(was.moves + 1, 1_000)
-        if moved and (was.pending or v.work[-2] > 0):
+        watched = t - v.polls[-2].t <= WATCHED * v.step_ms
+        if moved and watched and (was.pending or v.work[-2] > 0):
             _learn(v, carry, t - was.moved_ms)
     elif v.made[-1] > v.made[-2]:
         carry.pending = was.pending + 1
@@ -100,7 +107,9 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     made, read = v.made[last] - v.made[first], v.read[last] - v.read[first]
     rising = steady and not silent and slope > 0.03 * v.rate and grew > 0.03 * v.produced(tooth)
     slow = v.far and steady and carry.moved_ms == v.t and not silent and 0 < read < 0.9 * made and v.work[last] > v.work[first]
-    if (rising or slow) and not _stands_out(v):
+    # Commits come at another moment of the poll than they did: that is one step, and it goes on as before.
+    goes_on = v.tooth > 1 or v.work[-1] - v.work[-2] > GOES_ON * v.produced(1)
+    if (rising or slow) and not (goes_on and _stands_out(v)):
         rising = slow = False
     fires = (v.far and rising and v.work[-1] >= v.low_before(v.work) - 0.5 * v.produced(1)) or (
         (skew.growing_topics != [] or pressed) and not silent

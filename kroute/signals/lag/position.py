@@ -111,7 +111,7 @@ def _lost(ring: Ring, v: View, skew: Skew, carry: Carry) -> None:
     A reader that is told so goes on at the log start at once (``auto.offset.reset=earliest``), between two polls: where
     the log start has passed a commit that stood still, what lies between is lost too.
     """
-    if v.n != ring.n or v.inside:
+    if v.t != ring.polls[-1].t or v.inside:
         return
     start = ring.start if len(v.cols) == ring.width else ring.start[v.cols]
     if not np.count_nonzero(v.committed[-2:] < start):

@@ -156,7 +156,7 @@ class TopicWindow:
             h.rests = [*[r for r in h.rests if t - r[1] < REST_MS][1 - MOST_RESTS :], (before, t)]
         if not left:
             self._produce_stopped(t, period_s, out)
-        self._hot(t, delta, seconds, out)
+        self._hot(delta, e[-1] > 0 if both is None else both & (e[-1] > 0), seconds, out)
         self._stable_stuck(t, e[-1], out)
         if not left:
             self._stale(t, data_age_objective_s, out)
@@ -218,19 +218,20 @@ class TopicWindow:
         days = {d for a, b in self.head.rests if (d := round((from_ms - a) / DAY_MS)) > 0 and _covers(a, b, d, from_ms, t)}
         return len(days) >= 2
 
-    def _hot(self, t: int, delta: npt.NDArray[Any], seconds: float, out: Verdict) -> None:
+    def _hot(self, made: npt.NDArray[Any], in_use: npt.NDArray[np.bool_], seconds: float, out: Verdict) -> None:
         """L21: one partition takes twice the share that is usual for this topic, and three times its siblings' median; five
-        times while nothing is known to be usual."""
+        times while nothing is known to be usual. One that never had a record, or has just been added, is no sibling."""
+        delta = made[in_use]
         if len(delta) < 2 or self.history.n < 4:
             return
         if int(np.maximum.reduce(delta)) < HOT_AT_ALL * int(np.minimum.reduce(delta)) or int(np.add.reduce(delta)) < MIN_RECORDS:
             return
-        top = int(delta.argmax())
+        top = int(np.flatnonzero(in_use)[delta.argmax()])
         ratio, median = _ratio(delta)
         least = max(HOT, 2.0 * self.head.skew.usual_most()) if self.head.skew.known else HOT_UNKNOWN
 
         def l21() -> Found:
-            rate, others = float(delta[top]) / seconds, median / seconds
+            rate, others = float(made[top]) / seconds, median / seconds
             why = f"partition {top} takes {number(rate)}/s, its siblings {number(others)}/s"
             return Found(self.history.t[max(0, self.history.n - 4)], ratio, why, {"partitions": [top]})
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kroute.signals.lag.baseline import Baseline
-from kroute.signals.lag.ring import UNSEEN, Bools, Carry, Ints, Poll, Ring
+from kroute.signals.lag.ring import ABSENT, UNSEEN, Bools, Carry, Ints, Poll, Ring
 
 MARKER = 1
 """A remainder this small that does not grow while nothing is produced is a transaction marker, not lag."""
@@ -238,6 +238,7 @@ def look(
     if not ring.width:
         return None
     at_stable = was.at_stable
+    polls = ring.polls[:n]
     gap = ring.gap[:n] if ring.gaps else None
     cols: Ints | None = None
     if ring.holes or counted is not None:
@@ -251,9 +252,11 @@ def look(
             c, s = c[:, cols], s[:, cols]
             gap = gap[:, cols] if gap is not None else None
         if ring.holes:
-            c, s, gap = _filled(c, s, gap)
-    if isolation == 0 and gap is not None and gap[n - 1].any():
-        isolation, at_stable = _isolation(c[n - 1], s[n - 1], gap[n - 1], was)
+            blind = int((c == ABSENT).all(axis=1).sum())  # polls that count for no partition come before all others
+            polls = polls[blind:]
+            c, s, gap = _filled(c[blind:], s[blind:], None if gap is None else gap[blind:])
+    if isolation == 0 and gap is not None and gap[-1].any():
+        isolation, at_stable = _isolation(c[-1], s[-1], gap[-1], was)
     elif isolation == 0:
         isolation = was.isolation
     e = s + gap if isolation == READ_UNCOMMITTED and gap is not None else s
@@ -262,6 +265,7 @@ def look(
     inside = n < ring.n or not (ring.backs or ring.holes or np.count_nonzero(c[0] < start))
     lag = e - (c if inside else np.maximum(c, start))
     np.maximum(lag, 0, out=lag)
+    n = len(polls)
     k = n - 2 if n > 2 else 0
     marker = lag[n - 1] == MARKER
     if n >= 2 and np.count_nonzero(marker):
@@ -276,7 +280,6 @@ def look(
         read, made = add(c, axis=1).tolist(), add(e, axis=1).tolist()
     work: list[int] = add(lag, axis=1).tolist()
     b = n - 7 if n > 7 else 0
-    polls = ring.polls[:n]
     span = (polls[-1].t - polls[b].t) / 1000.0
     period = int(schedule_s * 1000) if schedule_s else was.period_ms
     return View(

@@ -419,3 +419,34 @@ def test_a_reader_that_stops_at_one_topic_is_told_of_that_topic_until_it_is_over
     ending = b.symptom("commits-stopped")
     assert ending.why != said.why
     assert (ending.detail["scope"], ending.detail["topics"]) == ("topics", ["t"])
+
+
+@pytest.mark.parametrize("gap", ["no partitions are told", "no poll is there"])
+def test_a_time_in_which_nothing_was_seen_says_nothing_of_the_commit_period(gap: str) -> None:
+    """A group commits in every poll; once nothing is told of it for minutes, then it goes on, and half an hour later it stops."""
+    b = Bench()
+
+    def feed(k: int, committed: int) -> None:
+        b.feed(poll(10 * k, [committed], [100 * k + 15], members=(member("m", [0]),), interval_s=10))
+
+    for k in range(60):
+        feed(k, 100 * k)
+    for k in range(60, 82):
+        if gap == "no partitions are told":
+            b.feed(poll(10 * k, [], [], members=(member("m", []),), interval_s=10))
+    for k in range(82, 200):
+        feed(k, 100 * k)
+    assert b.ever() <= {"member-churn"}
+    for k in range(200, 206):
+        feed(k, 100 * 199)
+    assert "commits-stopped" in b.active()
+    assert b.symptom("commits-stopped").why.endswith("usual is every 10 s")
+
+
+def test_commits_that_come_at_another_moment_of_the_poll_are_no_growing_lag() -> None:
+    """L1, L2: commits every 5 s and polls every 10 s drift against each other: one step of half a poll's records, then none."""
+    b = Bench()
+    for k in range(80):
+        late = 125 if 50 <= k < 56 else 0
+        b.feed(poll(10 * k, [250 * k - late], [250 * k + k % 3], members=(member("m", [0]),), interval_s=10))
+    assert b.ever() == set()

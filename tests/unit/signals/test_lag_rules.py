@@ -266,6 +266,16 @@ def test_l21_four_times_its_siblings_is_hot_where_an_even_topic_is_usual(times: 
     assert ("partition-hot" in {k for e, k in b.board.active if e == THE_TOPIC}) is hot
 
 
+def test_l21_partitions_that_were_just_added_make_no_other_hot() -> None:
+    """Producers write to them when they ask for the topic's partitions again, minutes later."""
+    b = Bench()
+    for k in range(60):
+        n = 4 if k < 30 else 8
+        ends = [3000 * k] * 4 + [max(0, 3000 * (k - 45))] * 4
+        b.feed(poll(30 * k, ends[:n], ends[:n], interval_s=30))
+        assert b.active(THE_TOPIC) == ()
+
+
 def test_l22_a_stable_end_that_moves_is_not_stuck() -> None:
     b = Bench()
     for k in range(30):

@@ -40,6 +40,7 @@ EVENTS = frozenset({"position"})
 SHARED, SHARED_LEAK = frozenset({"traffic-high"}), 0.5
 """D15: what rises with the day rises everywhere: where one of a cluster shows it by chance, the others do so every other time."""
 FED, STOPPED, DRY = "produce-stopped", ("commits-stopped", "group-empty"), ("produce-stopped", "stable-end-stuck")
+STALE = "data-stale"
 FED_LEAK, FED_MS = 0.5, 60_000
 """D16: who writes what it makes of what it reads falls silent as its group stops, or as what it reads does: that is no outage of
 its own. How much sooner than the group the topic may be seen to be silent."""
@@ -123,7 +124,11 @@ class Evidence:
         return any(self._declared.under_way(x, kinds, self.now_ms - AFTERMATH_MS, self.now_ms) for x in at)
 
     def _fed(self, topic: Entity, since_ms: int, shown: Mapping[Entity, Mapping[str, Symptom]]) -> bool:
-        """True for a topic of a principal whose group, which does not read it, had stopped by then, or got nothing any more."""
+        """True for a topic of a principal whose group, which does not read it, had stopped by then, or got nothing any more; and
+        for one that no group reads and no objective is about, as Kafka's own and Connect's."""
+
+        if not self._estate.related(topic, "consumers"):
+            return STALE not in self.board.of(topic)
 
         def had(e: Entity, kinds: tuple[str, ...], by: tuple[int, Entity]) -> bool:
             there = shown.get(e, {})

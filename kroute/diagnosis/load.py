@@ -19,7 +19,8 @@ from kroute.files import convert, line_of, read_yaml
 from kroute.signals.model import Symptom
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
-QUANTIFIER = re.compile(r"any|most|concentration|share >= (0?\.\d+|1(?:\.0+)?)")
+SHARES = {"any": 0.0, "most": 0.8, "majority": 0.8, "concentration": 0.6}
+QUANTIFIER = re.compile(r"any|most|majority|concentration|share >= (0?\.\d+|1(?:\.0+)?)")
 T = TypeVar("T")
 CLAMP = 4.0
 """No term of one cause counts for or against it by more nats than this."""
@@ -311,8 +312,8 @@ def _term(item: Any) -> Term:
     if item.quantify is not None:
         m = QUANTIFIER.fullmatch(item.quantify)
         if m is None:
-            raise ValueError(f"quantify is {item.quantify!r}; one of any, most, concentration, 'share >= 0.3'")
-        share = float(m.group(1)) if m.group(1) else {"any": 0.0, "most": 0.8, "concentration": 0.6}[item.quantify]
+            raise ValueError(f"quantify is {item.quantify!r}; one of any, most, majority, concentration, 'share >= 0.3'")
+        share = float(m.group(1)) if m.group(1) else SHARES[item.quantify]
     expects = isinstance(item, Expectation)
     p = min(item.p, 1 - kind.miss / 2) if expects else item.p
     return Term(

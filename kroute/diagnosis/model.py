@@ -25,9 +25,9 @@ class Expectation(Struct, frozen=True, forbid_unknown_fields=True):
     """A symptom seen at the end of a path from the root when this is the cause.
 
     ``at``: ``self`` or a path of relations (``self/group``). ``p``: how often it is seen (0–1). ``within``: how
-    soon after onset it is seen. ``quantify``: ``any`` | ``most`` | ``share >= 0.3`` | ``concentration`` turns many
-    entities into one term; without it each entity is its own term. ``required``: the cause is only considered while at
-    least one of its required symptoms was seen. ``detail``: what the symptom's detail must match (field → regular
+    soon after onset it is seen. ``quantify``: ``any`` | ``most`` | ``majority`` | ``share >= 0.3`` | ``concentration``
+    turns many entities into one term; without it each entity is its own term. ``required``: the cause is only considered
+    while at least one of its required symptoms was seen. ``detail``: what the symptom's detail must match (field → regular
     expression).
     """
 

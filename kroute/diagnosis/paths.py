@@ -1,7 +1,7 @@
 """Paths of the catalogue: ``self/system/connectors`` walked over the estate, and walked back from a symptom.
 
-Besides the estate's relations a path may use ``source``: the telemetry source of a broker, a Connect worker or a
-link, or all sources of a cluster, told by their names; and ``mirrors``: topics on the target of a link that have one on
+Besides the estate's relations a path may use ``source``: the telemetry source of a broker, a Connect worker, a connector or
+a link, or all sources of a cluster, told by their names; and ``mirrors``: topics on the target of a link that have one on
 its source, under the same name or behind a prefix (``source.topic``).
 """
 
@@ -24,6 +24,7 @@ _SOURCED = {
     "connect-worker": "broker-metrics/connect-worker/",
     "link": "broker-metrics/link/",
 }
+_STATUS = "connector-status/"
 _SHARED = (
     "access", "broker-metrics", "broker-metrics/broker", "broker-metrics/cluster", "broker-metrics/connect-worker",
     "broker-metrics/controller", "broker-metrics/link", "broker-metrics/probe", "collection", "consumer-lag", "topology",
@@ -93,7 +94,7 @@ class Walker:
         there = dict.fromkeys(ends)
         for s in reversed(steps):
             if s == SOURCE:
-                there = {o: None for e in there for o in _sourced(e)}
+                there = {o: None for e in there for o in self._sourced(e)}
             elif s == "cluster":
                 there = {o: None for e in there for o in self._last(e, "members", kind if s is steps[0] else None)}
             else:
@@ -152,27 +153,32 @@ class Walker:
         head = _SOURCED.get(e.kind)
         if head is not None:
             return [Entity("source", e.cluster, head + e.name)]
+        if e.kind == "connector":
+            return [Entity("source", e.cluster, _STATUS + e.name.partition("/")[0])]
         if e.kind != "cluster":
             return []
         names = dict.fromkeys(_SHARED)
         for kind, head in _SOURCED.items():
             names.update({head + o.name: None for o in self._estate.of_kind(kind, e.cluster)})
         for o in self._estate.of_kind("connector", e.cluster):
-            names["connector-status/" + o.name.partition("/")[0]] = None
+            names[_STATUS + o.name.partition("/")[0]] = None
         return [Entity("source", e.cluster, n) for n in sorted(names)]
+
+    def _sourced(self, source: Entity) -> list[Entity]:
+        """What a telemetry source speaks of, and its cluster."""
+        if source.kind != "source":
+            return []
+        whole = Entity("cluster", source.cluster, source.cluster)
+        if source.name.startswith(_STATUS):
+            connect = source.name[len(_STATUS) :] + "/"
+            return [*(o for o in self._estate.of_kind("connector", source.cluster) if o.name.startswith(connect)), whole]
+        for kind, head in _SOURCED.items():
+            if source.name.startswith(head):
+                return [Entity(kind, source.cluster, source.name[len(head) :]), whole]
+        return [whole]
 
 
 _VIRTUAL: dict[str, Callable[[Walker, Entity], list[Entity]]] = {
     SOURCE: Walker._sources_of, MIRRORS: Walker._mirrors, _MIRRORED_BY: Walker._mirrored_by,
 }  # fmt: skip
 """Relations that the estate does not keep. Bound to no walker: one that holds itself is freed late."""
-
-
-def _sourced(source: Entity) -> list[Entity]:
-    if source.kind != "source":
-        return []
-    whole = Entity("cluster", source.cluster, source.cluster)
-    for kind, head in _SOURCED.items():
-        if source.name.startswith(head):
-            return [Entity(kind, source.cluster, source.name[len(head) :]), whole]
-    return [whole]

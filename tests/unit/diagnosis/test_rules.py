@@ -382,6 +382,17 @@ def test_d1_a_worker_slows_the_tasks_that_it_runs(workers: list[str], apart: str
     assert (("connect-capacity", "connect-worker/c/w1") in w.causes()) is (cause is not None)
 
 
+@pytest.mark.parametrize(("read", "stale", "told"), [(False, False, False), (True, False, True), (False, True, True)])
+def test_d16_a_topic_that_nobody_reads_starves_nobody(read: bool, stale: bool, told: bool) -> None:
+    """Kafka's own topics and Connect's fall silent with what is written about; an objective makes any topic somebody's."""
+    w = World()
+    w.link("topic/__transaction_state", "topic-leaders", "broker/1")
+    if read:
+        w.group("g", topic="__transaction_state")
+    w.see("topic/__transaction_state", "produce-stopped", *(["data-stale"] if stale else []), since=T0 - 600_000)
+    assert (("source-outage", "topic/__transaction_state") in w.causes()) is told
+
+
 @pytest.mark.parametrize(
     ("what", "kind", "fed"),
     [("group/enrich", "commits-stopped", True), ("topic/raw", "produce-stopped", True), ("topic/raw", "stable-end-stuck", True),

@@ -3,6 +3,10 @@
 confluent-kafka serves both group protocols (kafka-python reports KIP-848 groups as Dead). The order of reads is the
 rule that keeps lag honest: commits first, then high watermarks, then last stable offsets and starts. So a committed
 offset is never ahead of an end read before it, and the stable end falls below the end only for an open transaction.
+
+A coordinator moves, and librdkafka does not follow (2.16): it asks the broker that it found first until some ten other groups
+push that out of its cache, and a request that timed out while it waited for a coordinator ends the process (an assertion) when
+a broker comes back. So a client that lost a coordinator is closed with its poll, and the next poll makes a new one.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import confluent_kafka.admin
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
 
 from kroute.collect.message import Message, Own, split, whole
 from kroute.contracts.inputs import ConsumerLag, Member, PartitionLag
@@ -36,8 +40,13 @@ _STATES = {
     "RECONCILING": "Reconciling",
 }
 _GONE = frozenset({"GROUP_ID_NOT_FOUND"})
+_LOST = frozenset({"NOT_COORDINATOR", "COORDINATOR_NOT_AVAILABLE", "_TIMED_OUT", "_TRANSPORT"})
+"""Errors of a coordinator that moved or does not answer."""
+NAMED = 5
+"""So many groups are named in a line of the log."""
 TP = tuple[str, int]
 _admin: Any = confluent_kafka.admin  # its type stubs leave OffsetSpec out
+log = logging.getLogger(__name__)
 
 QUIET = logging.getLogger("kroute.collect.librdkafka")
 """librdkafka repeats each failed connection; the scheduler already says it once, in the user's words."""
@@ -75,7 +84,14 @@ class LagPoller:
         self._timeout_s = timeout_s(interval_ms)
         self._kafka = kafka
         self._admin: Any = None
+        self._made_at = float("-inf")
         self._known: dict[str, None] = {}
+        self._unable: dict[str, str] = {}
+
+    @property
+    def unable(self) -> dict[str, str]:
+        """Groups that the last poll could not read, and why."""
+        return dict(self._unable)
 
     def poll(self) -> list[Message]:
         """One message (or its parts) per group; blocks.
@@ -94,21 +110,28 @@ class LagPoller:
         now = _now_ms()
         return [self._failed(g, now, error) for g in self._known]
 
+    def close(self) -> None:
+        """Drop the connections; the next poll makes new ones."""
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.__exit__(None, None, None)  # at once, and in this thread: librdkafka aborts where its own collects it
+
     def _poll(self, now: int) -> list[Message]:
         if self._admin is None:
             self._admin = _admin.AdminClient(librdkafka(self._kafka, self._timeout_s))
+            self._made_at = time.monotonic()
         leaders = self._leaders()  # first: it also makes librdkafka drop brokers that left the cluster
         listed, partial = self._list()
         described = self._describe(sorted({*listed, *self._known}))
         out: list[Message] = []
         alive: dict[str, Any] = {}
+        failed: dict[str, str] = {}
         for group, answer in described.items():
             gone = _is_gone(answer)
             if not gone and not isinstance(answer, Exception):
                 alive[group] = answer
             elif not gone or (partial and group not in listed):
-                out.append(self._failed(group, now, why(answer) if isinstance(answer, Exception) else partial))
-                self._known.setdefault(group)
+                failed[group] = why(answer) if isinstance(answer, Exception) else partial
             elif group in self._known:
                 del self._known[group]
                 out.append(whole(TOPIC, self._key(group), ConsumerLag(
@@ -119,8 +142,7 @@ class LagPoller:
         for group, description in alive.items():
             answer = commits[group]
             if isinstance(answer, Exception):
-                out.append(self._failed(group, now, why(answer)))
-                self._known.setdefault(group)
+                failed[group] = why(answer)
                 continue
             rows: dict[TP, int | None] = {tp: None for tp, _ in _assigned(description)}
             rows.update(answer)
@@ -130,7 +152,31 @@ class LagPoller:
         for group, rows in wanted.items():
             self._known.setdefault(group)
             out += split(TOPIC, self._key(group), self._message(group, alive[group], rows, ends, leaders, now), "partitions")
+        for group, reason in failed.items():
+            self._known.setdefault(group)
+            out.append(self._failed(group, now, reason))
+        self._say(failed)
+        if any(_is_lost(answer) for answer in (*described.values(), *commits.values())):
+            self._renew()
         return out
+
+    def _renew(self) -> None:
+        """Leave this client; the next poll makes a new one. At most once in the patience with one request."""
+        if time.monotonic() - self._made_at >= self._timeout_s:
+            log.debug("%s: a coordinator moved or gives no answer; the next poll has a new client", self.name)
+            self.close()
+
+    def _say(self, failed: dict[str, str]) -> None:
+        """Log which groups cannot be read, and why, when that changes: to the schedule the source has answered."""
+        new: dict[str, list[str]] = {}
+        for group, reason in failed.items():
+            if self._unable.get(group) != reason:
+                new.setdefault(reason, []).append(group)
+        for reason, groups in new.items():
+            log.warning("%s: %s cannot be read: %s", self.name, _names(groups), reason)
+        if back := [group for group in self._unable if group not in failed]:
+            log.info("%s: %s can be read again", self.name, _names(back))
+        self._unable = failed
 
     def _list(self) -> tuple[set[str], str]:
         """Names of the groups, and why the list may be incomplete ('' when it is whole)."""
@@ -272,6 +318,16 @@ def _is_gone(answer: Any) -> bool:
     return not isinstance(answer, Exception) and _state(answer) == "Dead"
 
 
+def _is_lost(answer: Any) -> bool:
+    return isinstance(answer, KafkaException) and answer.args[0].name() in _LOST
+
+
+def _names(groups: list[str]) -> str:
+    """How many groups, and the first of their names."""
+    more = ", …" if len(groups) > NAMED else ""
+    return f"{len(groups)} group{'s' * (len(groups) != 1)} ({', '.join(groups[:NAMED])}{more})"
+
+
 def _result(future: Future[Any]) -> Any:
     """The answer or the error as a value: one group's failure is that group's alone."""
     try:
@@ -291,10 +347,14 @@ def librdkafka(kafka: Kafka, patience_s: float) -> dict[str, Any]:
 
 
 def why(error: Any) -> str:
-    """A client error in one line of the user's words."""
+    """A client error in one line of the user's words; one of librdkafka's ends with the name of its code."""
     inner = error.args[0] if isinstance(error, KafkaException) and error.args else error
-    text = inner.str() if hasattr(inner, "str") else str(inner)
-    return text or type(error).__name__
+    if not isinstance(inner, KafkaError):
+        return str(inner) or type(error).__name__
+    text = (inner.str() or "").strip()
+    if not text or text.endswith(":"):  # a broker gave a code alone
+        text = f"{text} {KafkaError(inner.code()).str()}".lstrip()
+    return f"{text} ({inner.name()})"
 
 
 def _batches(items: list[str], size: int) -> Iterator[list[str]]:

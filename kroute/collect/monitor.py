@@ -27,6 +27,10 @@ class Monitor:
             "kroute_collect_polls_missed", "Intervals that passed while a poll still ran.", source, registry=self.registry
         )
         self.up = Gauge("kroute_collect_source_up", "1 where the last poll was answered.", source, registry=self.registry)
+        self.unread = Gauge(
+            "kroute_collect_source_unread", "Groups, or parts of a topology, that the last poll could not read.", source,
+            registry=self.registry,
+        )  # fmt: skip
         self.messages = Counter("kroute_collect_messages", "Messages handed to the producer.", ("topic",), registry=self.registry)
         self.message_bytes = Counter(
             "kroute_collect_message_bytes", "Bytes handed to the producer.", ("topic",), registry=self.registry

@@ -51,9 +51,15 @@ class Source:
         self.interval_s = poller.interval_ms / 1000
         self.down = poller.down
         self.poll = poll
+        self._poller = poller
         self._error: str | None = None
         self._say_at = 0.0
         self._silence_s = FIRST_SILENCE_S
+
+    @property
+    def unread(self) -> int:
+        """How many groups, or parts of a topology, the last poll could not read."""
+        return len(getattr(self._poller, "unable", ()))
 
     def delay_s(self, now_s: float) -> float:
         """Seconds to this source's next point on its grid; a point that is all but now is passed over, not polled twice."""
@@ -143,6 +149,7 @@ class Collector:
         else:
             source.answered()
         self._monitor.up.labels(source.name).set(error is None)
+        self._monitor.unread.labels(source.name).set(source.unread)
         self._monitor.seconds.labels(source.name).observe(time.monotonic() - begun)
         await self._in_thread(lambda: self._sink.send(messages))
         return error is None

@@ -10,10 +10,13 @@ from typing import Any
 
 import orjson
 import pytest
+from confluent_kafka import Consumer as Confluent
+from confluent_kafka import ElectionType, KafkaException, TopicPartition
 
 from kroute.collect.aliases import load_aliases
 from kroute.collect.config import Exposition
 from kroute.collect.http import Http
+from kroute.collect.lag import LagPoller
 from kroute.collect.scrape import ExpositionPoller
 from kroute.collect.topology import TopologyPoller
 from kroute.contracts.codec import decode
@@ -22,10 +25,10 @@ from kroute.errors import SourceUnreachable
 from kroute.local.broker import LocalKafka
 from kroute.local.clients import Consumer, Producer, create_topics
 from kroute.settings import Kafka
-from tests.kafka.helpers import admin_client, create_topic, produce, read_all, wait_for
+from tests.kafka.helpers import admin_client, create_topic, produce, read_all, unique, wait_for
 from tests.kafka.messages import now_ms
 from tests.kafka.stack import CLUSTER, Stack, open_deliveries, teams
-from tests.kafka.test_collect import OWN, until
+from tests.kafka.test_collect import OWN, lags, until
 from tests.kafka.test_scenarios import row, team
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -49,6 +52,51 @@ def test_a_killed_broker_of_three_is_fenced_and_comes_back(kafka3: LocalKafka) -
         kafka3.restart(2)
     assert set(admin.list_topics(timeout=10).brokers) == {1, 2, 3}
     assert [value for _, value in read_all(kafka3.bootstrap, topic, 1)] == [b"while it is down"]
+
+
+def test_groups_whose_coordinator_moves_are_read_again_at_the_next_poll(kafka3: LocalKafka) -> None:
+    admin = admin_client(kafka3.bootstrap)
+    topic = create_topic(kafka3.bootstrap, "moves", replicas=3)
+    stem = unique("moves")
+    for i in range(6):
+        wait_for(lambda i=i: _commit(kafka3.bootstrap, f"{stem}-{i}", topic), 60, "a commit")  # type: ignore[misc]
+    poller = LagPoller("c", Kafka(kafka3.bootstrap), OWN, interval_ms=1_000, include=[f"{stem}-*"])
+
+    def coordinators() -> list[int]:
+        """Of all groups, or none where one cannot be read."""
+        found = [v.coordinator for v in lags(poller.poll()).values() if v.coordinator is not None]
+        return found if len(found) == 6 else []
+
+    admin.elect_leaders(ElectionType.PREFERRED, None).result(30)
+    first = wait_for(coordinators, 60, "every group to be read")
+    victim = max(first, key=first.count)
+    kafka3.stop(victim)
+    try:
+        before = poller._admin
+        wait_for(lambda: (c := coordinators()) and victim not in c, 40, "its groups to be read from others")
+        assert poller._admin is not before
+    finally:
+        kafka3.restart(victim)
+    wait_for(coordinators, 40, "every group to be read")  # no request that waited for it is left, which would end this process
+
+    def back() -> bool:
+        admin.elect_leaders(ElectionType.PREFERRED, None).result(30)  # in vain while its replicas are not in sync
+        return sorted(coordinators()) == sorted(first)
+
+    wait_for(back, 40, "its groups to be read from it again")
+    poller.close()
+
+
+def _commit(bootstrap: str, group: str, topic: str) -> bool:
+    """Make an empty group with one commit; False where its coordinator is not ready."""
+    consumer = Confluent({"bootstrap.servers": bootstrap, "log_level": 0, "group.id": group, "enable.auto.commit": False})
+    try:
+        consumer.commit(offsets=[TopicPartition(topic, 0, 0)], asynchronous=False)
+    except KafkaException:
+        return False
+    finally:
+        consumer.close()
+    return True
 
 
 def test_each_broker_has_a_rack_and_an_exporter(kafka3: LocalKafka) -> None:

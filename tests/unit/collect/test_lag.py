@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 from confluent_kafka import ConsumerGroupState, ConsumerGroupType, IsolationLevel, KafkaError, KafkaException
 
-from kroute.collect.lag import LagPoller
+from kroute.collect.lag import LagPoller, why
 from kroute.collect.message import Own
 from kroute.contracts.codec import decode
 from kroute.contracts.inputs import ConsumerLag
@@ -18,6 +20,7 @@ from kroute.errors import SourceUnreachable
 from kroute.settings import Kafka
 
 TIMED_OUT = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+MOVED = KafkaException(KafkaError(KafkaError.NOT_COORDINATOR, "ConsumerGroupDescribe: "))
 
 
 def done(value: Any) -> Future[Any]:
@@ -49,6 +52,10 @@ class Admin:
         self.commits: Any = [SimpleNamespace(topic="t", partition=0, offset=5, error=None)]
         self.end, self.stable = 9, 7
         self.asked: list[str] = []
+        self.closed = 0
+
+    def __exit__(self, *_: object) -> None:
+        self.closed += 1
 
     def list_topics(self, **_: Any) -> Any:
         partitions = {i: SimpleNamespace(leader=leader) for i, leader in self.leaders.items()}
@@ -85,6 +92,28 @@ def poller(admin: Admin) -> LagPoller:
     own = Own(Names(), "kroute")
     out = LagPoller("c", Kafka(), own, interval_ms=15_000, exclude=["console-*"], racks={"10.0.3.*": "eu-1a"})
     out._admin = admin
+    return out
+
+
+class Clients:
+    """The admin clients that the poller makes for itself, and the clock it looks at."""
+
+    def __init__(self) -> None:
+        self.made: list[Admin] = []
+        self.now = 0.0
+        self.groups: dict[str, Any] = {"g": described("m-1")}
+
+    def make(self, _: Any) -> Admin:
+        self.made.append(Admin())
+        self.made[-1].groups = dict(self.groups)
+        return self.made[-1]
+
+
+@pytest.fixture
+def clients(monkeypatch: pytest.MonkeyPatch) -> Clients:
+    out = Clients()
+    monkeypatch.setattr("confluent_kafka.admin.AdminClient", out.make)
+    monkeypatch.setattr("kroute.collect.lag.time", SimpleNamespace(monotonic=lambda: out.now, time_ns=time.time_ns))
     return out
 
 
@@ -141,10 +170,11 @@ def test_a_failed_describe_is_a_gap_with_its_reason(poller: LagPoller, admin: Ad
     assert value.error
 
 
-def test_commits_that_cannot_be_read_are_a_gap_not_never_committed(poller: LagPoller, admin: Admin) -> None:
-    admin.commits = [SimpleNamespace(topic="t", partition=0, offset=-1001, error=KafkaError(KafkaError.NOT_COORDINATOR))]
-    assert told(poller)["g"].up is False
-    admin.commits = TIMED_OUT
+@pytest.mark.parametrize("commits", [
+    [SimpleNamespace(topic="t", partition=0, offset=-1001, error=KafkaError(KafkaError.NOT_COORDINATOR))], TIMED_OUT,
+])  # fmt: skip
+def test_commits_that_cannot_be_read_are_a_gap_not_never_committed(poller: LagPoller, admin: Admin, commits: Any) -> None:
+    admin.commits = commits
     assert told(poller)["g"].up is False
 
 
@@ -166,3 +196,74 @@ def test_while_the_cluster_cannot_be_reached_every_known_group_is_a_gap(poller: 
     (message,) = poller.down("no route")
     value = decode(message.topic, message.value)
     assert (value.group, value.up, value.error, value.interval_ms) == ("g", False, "no route", 15_000)
+
+
+@pytest.mark.parametrize("code", ["NOT_COORDINATOR", "COORDINATOR_NOT_AVAILABLE", "_TIMED_OUT", "_TRANSPORT"])
+def test_a_client_that_lost_a_coordinator_is_closed_and_the_next_poll_has_another(
+    poller: LagPoller, admin: Admin, clients: Clients, code: str
+) -> None:
+    admin.groups["lost"] = KafkaException(KafkaError(getattr(KafkaError, code)))
+    values = told(poller)
+    assert (values["g"].up, values["lost"].up, admin.closed) == (True, False, 1)
+    clients.groups["lost"] = described()
+    assert told(poller)["lost"].up
+    assert told(poller)["lost"].up
+    assert (len(clients.made), clients.made[0].closed, admin.closed) == (1, 0, 1)
+
+
+def test_so_is_one_that_lost_it_between_members_and_commits(poller: LagPoller, admin: Admin, clients: Clients) -> None:
+    admin.commits = [SimpleNamespace(topic="t", partition=0, offset=-1001, error=KafkaError(KafkaError.NOT_COORDINATOR))]
+    assert told(poller)["g"].up is False
+    assert told(poller)["g"].up is True
+    assert (admin.closed, len(clients.made)) == (1, 1)
+
+
+@pytest.mark.parametrize("code", ["COORDINATOR_LOAD_IN_PROGRESS", "GROUP_AUTHORIZATION_FAILED", "GROUP_ID_NOT_FOUND"])
+def test_other_errors_of_a_group_cost_no_client(poller: LagPoller, admin: Admin, clients: Clients, code: str) -> None:
+    admin.groups["lost"] = KafkaException(KafkaError(getattr(KafkaError, code)))
+    for _ in range(3):
+        assert told(poller)["g"].up
+    assert (admin.closed, clients.made) == (0, [])
+
+
+def test_a_coordinator_that_stays_lost_costs_one_client_in_the_patience_with_one_request(
+    poller: LagPoller, admin: Admin, clients: Clients
+) -> None:
+    admin.groups["lost"] = clients.groups["lost"] = MOVED
+    for clients.now in range(61):  # once a second; interval 15 s, patience 6 s
+        assert told(poller)["g"].up
+        assert list(poller.unable) == ["lost"]
+    assert len(clients.made) == 9  # it is made at the poll after: each 7 s
+    assert [c.closed for c in (admin, *clients.made)] == [1] * 9 + [0]
+
+
+@pytest.mark.parametrize(("error", "said"), [
+    (MOVED, "ConsumerGroupDescribe: Broker: Not coordinator (NOT_COORDINATOR)"),
+    (KafkaException(KafkaError(KafkaError.NOT_COORDINATOR, "")), "Broker: Not coordinator (NOT_COORDINATOR)"),
+    (TIMED_OUT, "Local: Timed out (_TIMED_OUT)"),
+    (KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED, "not for you"), "not for you (GROUP_AUTHORIZATION_FAILED)"),
+    (OSError(), "OSError"),
+    (ValueError("no such thing"), "no such thing"),
+])  # fmt: skip
+def test_an_error_has_a_reason_always(error: Exception, said: str) -> None:
+    assert why(error) == said
+
+
+def test_groups_that_cannot_be_read_are_logged_when_that_changes(
+    poller: LagPoller, admin: Admin, clients: Clients, caplog: pytest.LogCaptureFixture
+) -> None:
+    load = KafkaException(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS))
+    admin.groups |= {"a": load, "b": load}
+    with caplog.at_level(logging.INFO, "kroute.collect.lag"):
+        told(poller)
+        told(poller)
+        assert poller.unable.keys() == {"a", "b"}
+        admin.groups["a"] = described()
+        told(poller)
+        admin.groups |= {f"c{i}": MOVED for i in range(6)}
+        told(poller)
+    assert caplog.messages == [
+        "c/groups: 2 groups (a, b) cannot be read: Broker: Coordinator load in progress (COORDINATOR_LOAD_IN_PROGRESS)",
+        "c/groups: 1 group (a) can be read again",
+        f"c/groups: 6 groups (c0, c1, c2, c3, c4, …) cannot be read: {why(MOVED)}",
+    ]

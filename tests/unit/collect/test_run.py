@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,7 @@ class Kept:
 class Poller:
     name = "c/x"
     interval_ms = 15_000
+    unable: Mapping[str, str] = {}
 
     def down(self, error: str) -> list[Message]:
         return [Message("broker-metrics", "k", error.encode())]
@@ -83,6 +84,21 @@ async def test_a_surprise_in_one_source_is_a_gap_there_and_no_trouble_elsewhere(
     c.sources = [Source(Poller(), surprise), Source(Poller(), fine)]
     assert await c.once() == 1
     assert sorted(m.value for m in sink.messages) == [b"ZeroDivisionError: oops", b"fine"]
+
+
+async def test_what_a_poll_could_not_read_is_counted_though_its_source_answers(tmp_path: Path) -> None:
+    monitor, partly = Monitor(), Poller()
+
+    async def fine() -> list[Message]:
+        return []
+
+    for unable in ({"g": "no coordinator", "h": "no coordinator"}, {}):
+        partly.unable = unable
+        c = collector(tmp_path, Kept(), monitor)
+        c.sources = [Source(partly, fine)]
+        assert await c.once() == 0
+        assert monitor.registry.get_sample_value("kroute_collect_source_up", {"source": "c/x"}) == 1
+        assert monitor.registry.get_sample_value("kroute_collect_source_unread", {"source": "c/x"}) == len(unable)
 
 
 def test_trouble_is_logged_when_it_begins_then_at_growing_intervals_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:

@@ -45,8 +45,10 @@ def _scale(d: Draft) -> Happening:
 
 
 def _replay(d: Draft) -> Happening:
+    """Declared for as long as it takes."""
     name = d.free("group", candidates(d))
-    return rewind(d, "replay", name, d.uniform(300, 1800), fault=False, announced=True, speed=1.5)
+    back_s = min(d.uniform(300, 1800), 0.5 * (d.to_s - d.from_s))
+    return rewind(d, "replay", name, back_s, fault=False, announced=True, speed=1.5)
 
 
 def _reassign(d: Draft) -> Happening:

@@ -13,9 +13,13 @@ from kroute.simulate.spec import CLUSTER, CONNECT
 if TYPE_CHECKING:
     from kroute.simulate.model import Model
 
+THROTTLE = 0.1
+"""What a planned reassignment may take of a broker's disk bandwidth."""
+
 
 def moves(d: Draft, what: str, share: float, *, fault: bool, announced: bool) -> Happening:
-    """A reassignment: a share of all partitions gets its last replica on another broker and copies its log there."""
+    """A reassignment: a share of all partitions gets its last replica on another broker and copies its log there; throttled,
+    as one that is planned with care, where it is no fault."""
     ix = d.model.ix
     mine = np.flatnonzero(ix.t_cluster[ix.p_topic] == 0)
     chosen = np.sort(d.rng.choice(mine, size=max(1, int(len(mine) * share)), replace=False))
@@ -26,8 +30,12 @@ def moves(d: Draft, what: str, share: float, *, fault: bool, announced: bool) ->
         for p, b in zip(chosen.tolist(), to.tolist(), strict=True):
             placement.reassign(m, np.array([p]), b)
 
+    def effect(m: Model, level: float) -> None:
+        m.k.moves_at = THROTTLE
+
     changes = [d.change("reassignment", ("cluster", CLUSTER), d.from_s - 10, d.to_s)] if announced else []
-    return Happening(what, ("cluster", CLUSTER), d.from_s, d.to_s, 0, None, begin, fault=fault, changes=changes,
+    throttled = None if fault else effect
+    return Happening(what, ("cluster", CLUSTER), d.from_s, d.to_s, 0, throttled, begin, fault=fault, changes=changes,
                      note=f"{len(chosen)} partitions move")  # fmt: skip
 
 

@@ -319,7 +319,9 @@ def _is_gone(answer: Any) -> bool:
 
 
 def _is_lost(answer: Any) -> bool:
-    return isinstance(answer, KafkaException) and answer.args[0].name() in _LOST
+    if not isinstance(answer, KafkaException) or not answer.args:
+        return False
+    return hasattr(answer.args[0], "name") and answer.args[0].name() in _LOST
 
 
 def _names(groups: list[str]) -> str:

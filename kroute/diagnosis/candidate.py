@@ -8,7 +8,7 @@ D2  an expected symptom observed healthy counts against, ln(1 − p); not observ
 D3  before onset + ``within`` an expected symptom is not observed yet
 D4  an expectation over many entities is one pattern: those that show it are covered so that together they make p, less
     surely where others do not show it; one that is not there counts against, down to −4 nats; one entity alone is no
-    pattern, save where it tells the root from its like by itself
+    pattern, save where it tells the root from its like by itself, nor is a majority that more are well than show
 D5  a contradiction that is active counts against, clamped to −4 nats
 D6  an effect older than its supposed cause by over a poll is covered with less of its p, down to a twentieth at two and a
     half; by over five it is none
@@ -179,10 +179,17 @@ def _once(absent: Iterable[tuple[float, str]]) -> Iterable[float]:
 def _leave_later(out: Candidate, evidence: Evidence) -> None:
     """D17: what began after it was over is the next one's, where there is one that explains it."""
     for u in out.cover:
-        there = evidence.board.of(evidence.units[u].entity)
-        began = [there[k].since_ms for k in evidence.units[u].kinds if k in there]
-        if began and min(began) > out.ended:
+        if began_later(out, evidence.units[u].entity, evidence.units[u].kinds, evidence):
             out.cover[u] *= LATER
+
+
+def began_later(c: Candidate, e: Entity, kinds: Iterable[str], evidence: Evidence) -> bool:
+    """D17: True where what the entity shows of these kinds began when an incident of this cause was over."""
+    if not c.over or c.key not in evidence.known:
+        return False
+    there = evidence.board.of(e)
+    began = [there[k].since_ms for k in kinds if k in there]
+    return bool(began) and min(began) > c.ended
 
 
 def _pattern(term: Term, root: Entity, walker: Walker) -> int:
@@ -281,7 +288,7 @@ def _quantified(
     so that it is paid for once, and by nobody where another cause explains them too.
     """
     well = 0
-    if evidence.now_ms >= onset + term.within_ms:
+    if term.quantify == "majority" or evidence.now_ms >= onset + term.within_ms:
         well = sum(1 for e in walker.walk(out.root, term.steps, term.on) if evidence.healthy(e, term.kind))
     if not hits and not well:
         return 0.0, 0.0

@@ -73,7 +73,7 @@ class Evidence:
         self.board = board
         self.now_ms = now_ms
         self.known = known
-        """D17: cause and root of the incidents that recover."""
+        """D17: cause and root of the incidents that recover and of which nothing is left."""
         self._estate = estate
         self._census: dict[tuple[str, str, str], tuple[int, int]] = {}
         self._showing: dict[tuple[Entity, str, str, object], dict[Entity, Symptom]] = {}

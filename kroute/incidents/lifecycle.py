@@ -235,7 +235,7 @@ class Lifecycle:
                 continue
             if (inc.cause, inc.root) == (h.cause, h.root):
                 inc.phase, inc.moment, inc.resolved_ms, inc.quiet_since_ms = "open", "reopened", None, None
-                inc.recovering_since_ms, inc.released, inc.flaps = None, False, inc.flaps + 1
+                inc.recovering_since_ms, inc.released, inc.flaps, inc.surest = None, False, inc.flaps + 1, 0.0
                 inc.why = f"the same symptoms came back within {timing.hold_ms // 1000} s"
                 self._adopt(inc, h)
                 return inc

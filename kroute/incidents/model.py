@@ -41,7 +41,7 @@ class Incident(Struct, kw_only=True):
     started_ms: int
     updated_ms: int
     surest: float = 0.0
-    """The highest confidence of its present cause since it was told: what clears first makes nobody else responsible."""
+    """The highest confidence of its present cause since it was told; see ``sure``."""
     created_ms: int = 0
     """When the engine first held the hypothesis; settling counts from here."""
     opened_ms: int | None = None
@@ -70,3 +70,10 @@ class Incident(Struct, kw_only=True):
     split_from: str | None = None
     moment: Moment | None = None
     why: str | None = None
+
+    @property
+    def sure(self) -> float:
+        """How sure it is of its cause, for whom to page: while symptoms clear as sure as it was, for what clears first makes
+        nobody else responsible."""
+        clears = any(e.cleared_ms is not None for e in self.evidence.values())
+        return max(self.confidence, self.surest) if clears else self.confidence

@@ -86,7 +86,7 @@ def situation(incident: Incident, cause: Cause, felt: Felt, changes: Changes, po
         ),
         cost=incident.cause in COST_CAUSES,
         no_page=cause.page == "no-page",
-        confidence=max(incident.confidence, incident.surest),
+        confidence=incident.sure,
         page_confidence=policy.numbers.page_confidence,
         first_tier=any(a.tier == "1" for a in felt.suffering()),
     )  # fmt: skip

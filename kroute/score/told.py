@@ -74,7 +74,8 @@ class Incident(NamedTuple):
     @property
     def declared(self) -> bool:
         """True for what was declared, and told as that or to nobody as long as it was open: a record, no answer."""
-        return all(r.declared for r in self.revisions if r.firing)
+        firing = [r.declared for r in self.revisions if r.firing]
+        return bool(firing) and all(firing)
 
     def firing_ms(self, end_ms: int) -> list[tuple[int, int]]:
         """Spans in which it was open, in order; one that never ended ends at ``end_ms``."""
@@ -136,7 +137,8 @@ def _revision(alert: RoutedAlert, ts_ms: int, open_: dict[str, str]) -> Revision
         paging=paging,
         symptoms=tuple(Symptom(_entity(s.entity, alert.cluster), s.kind, at_ms(s.since)) for s in alert.symptoms),
         superseded_by=alert.superseded_by,
-        declared=alert.suppressed is not None or {r.reason for r in alert.routes} == {"declared-change"},
+        declared=(alert.suppressed is not None and alert.suppressed.by == "maintenance")
+        or {r.reason for r in alert.routes} == {"declared-change"},
     )
 
 

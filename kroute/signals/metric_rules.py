@@ -107,7 +107,7 @@ class View(Protocol):
         """The baseline, None while there are too few samples."""
 
     def former(self, name: str) -> float:
-        """What is usual of it at sources that are heard and tell nothing of it any more, summed."""
+        """What is usual of it at any one source that is heard and tells nothing of it any more, the most."""
 
     def peers(self, name: str) -> list[float]:
         """The newest values of the entity's peers in its cluster."""

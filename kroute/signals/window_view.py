@@ -86,7 +86,8 @@ class EntityView:
     def former(self, name: str) -> float:
         telling = [id(r) for r in self._with(name)]
         rings = (r for r in self._store.rings.values() if r.fresh(self.now_ms) and id(r) not in telling)
-        return math.fsum(b.median for r in rings if (b := r.base.get(self.entity, {}).get(name)) is not None)
+        bases = (r.base.get(self.entity, {}).get(name) for r in rings)
+        return max((b.median for b in bases if b is not None and b.enough), default=0.0)
 
     def _usually_absent(self, ring: Ring, name: str, own: Base) -> Base:
         """Of a signal that was long told of others and never of this one the usual is zero."""

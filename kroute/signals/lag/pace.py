@@ -46,7 +46,10 @@ def pace(v: View, skew: Skew, out: Verdict, carry: Carry, *, pressed: bool = Fal
             _growing(v, skew, out, carry, pressed)
         _catching_up(v, out)
         _fast(v, out)
-    _stopped(v, skew, out, carry)
+    if v.n < 2:
+        out.unknown("commits-stopped", "group-empty")  # of its partitions nothing was told before
+    else:
+        _stopped(v, skew, out, carry)
     if "catching-up" in out.found and out.active["catching-up"][1] == 0:
         out.clear(*LAGGING)
 
@@ -59,7 +62,7 @@ def movement(v: View, carry: Carry) -> None:
     """
     was, t = v.was, v.t
     if v.n < 2 or not was.moved_ms:  # before its first commit, or while nothing is known of it, a group was not silent
-        carry.moved_ms = t
+        carry.moved_ms, carry.pending = t, 0
         return
     moved = v.read[-1] > v.read[-2] or bool((v.committed[-1] > v.committed[-2]).any())
     waiting = v.work[-1] > 0

@@ -94,15 +94,19 @@ def _skipped(v: View, skew: Skew, carry: Carry) -> None:
         rates = [(v.read[i + 1] - v.read[i]) * 1000.0 / max(1, v.polls[i + 1].t - v.polls[i].t) for i in range(v.n - 2)]
         can = max([v.rate, *rates, v.usual.read.high if v.usual.read.known else 0.0])
         step = v.committed[-1] - v.committed[-2]
-        # Who reads on and on and stays behind shows what it can, or means to be behind: neither comes to an end at once.
-        reads = all(b > a for a, b in itertools.pairwise(v.read[:-1])) and min(v.work[:-1]) > 5 * v.rate * v.step_s
-        if jump / since_move <= max(20.0 * can, 0.0 if reads else FAST * int((step > 0).sum())):
+        if jump / since_move <= max(20.0 * can, 0.0 if _means_to(v) else FAST * int((step > 0).sum())):
             return
     step = v.committed[-1] - v.committed[-2]
     columns = [int(i) for i in np.flatnonzero(step > 0)]
     who = "while the group had no members" if nobody else f"in {number(seconds)} s"
     why = f"committed offset jumped forward by {number(float(jump))} records {who}, over a backlog of {number(float(before))}"
     _happened(v, skew, carry, "offset-skipped", q.t, float(jump), why, columns)
+
+
+def _means_to(v: View) -> bool:
+    """True for a group that reads on and on and is as far behind as ever: it means to be, and does not come to an end at once."""
+    reads = all(b > a for a, b in itertools.pairwise(v.read[:-1])) and min(v.work[:-1]) > 5 * v.rate * v.step_s
+    return reads and v.usual.behind.known and v.work[-2] <= 2.0 * v.usual.behind.mid * v.rate
 
 
 def _lost(ring: Ring, v: View, skew: Skew, carry: Carry) -> None:

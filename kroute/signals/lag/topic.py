@@ -156,7 +156,7 @@ class TopicWindow:
             h.rests = [*[r for r in h.rests if t - r[1] < REST_MS][1 - MOST_RESTS :], (before, t)]
         if not left:
             self._produce_stopped(t, period_s, out)
-        self._hot(delta, e[-1] > 0 if both is None else both & (e[-1] > 0), seconds, out)
+        self._hot(delta, e[b - first] > 0, seconds, out)
         self._stable_stuck(t, e[-1], out)
         if not left:
             self._stale(t, data_age_objective_s, out)
@@ -220,7 +220,7 @@ class TopicWindow:
 
     def _hot(self, made: npt.NDArray[Any], in_use: npt.NDArray[np.bool_], seconds: float, out: Verdict) -> None:
         """L21: one partition takes twice the share that is usual for this topic, and three times its siblings' median; five
-        times while nothing is known to be usual. One that never had a record, or has just been added, is no sibling."""
+        times while nothing is known to be usual. One that had no record until lately is no sibling."""
         delta = made[in_use]
         if len(delta) < 2 or self.history.n < 4:
             return
@@ -290,7 +290,7 @@ class TopicWindow:
                 h.gap_ms = max(gap, int(h.gap_ms * 0.99))
             h.folded_moved_ms = hist.t[i]
         old = e[max(0, i - 6) - hist.n]
-        delta = np.where(old >= 0, at - old, 0) if hist.holes else at - old
+        delta = (at - old)[old > 0]
         if len(delta) >= 2 and int(np.add.reduce(delta)) >= MIN_RECORDS:
             h.skew.add(_ratio(delta)[0])
 

@@ -168,12 +168,12 @@ def test_how_sure_it_was_of_its_cause_is_kept_as_long_as_it_stays_and_was_told(s
     story.detail = {"scope": "topics"}
     story.run(60)
     assert story.only.confidence < sure
-    assert story.only.surest == sure
+    assert story.only.sure == sure
     story.say("group/a", "partition-stuck", "lag-growing", "commits-slow")
     story.detail = None
     story.run(300)
     assert story.only.cause == "poison-record"
-    assert story.only.surest < sure
+    assert story.only.sure < sure
 
 
 def test_i4_two_incidents_that_turn_out_to_be_one_are_merged_and_the_older_id_stays() -> None:

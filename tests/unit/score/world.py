@@ -75,7 +75,7 @@ def alert(
         symptoms=tuple(
             SymptomRef(kind=k, entity=ref(e), since=rfc3339(ms(since)), value=None, why="") for e, k, since in symptoms
         ),
-        suppressed=Suppressed(by="silence", id=None, who=None, why=None, until=None) if suppressed else None,
+        suppressed=Suppressed(by="maintenance", id=None, who=None, why=None, until=None) if suppressed else None,
         superseded_by=more.pop("superseded_by", None),
         started_at=rfc3339(ms(at)), updated_at=rfc3339(ms(at)), resolved_at=None, **more,
     )  # fmt: skip

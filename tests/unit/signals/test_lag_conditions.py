@@ -297,6 +297,19 @@ def test_a_reader_that_means_to_be_behind_and_is_at_the_end_at_once_was_reset(be
     assert ("offset-skipped" in b.ever()) == (behind == 40)
 
 
+@pytest.mark.parametrize("rate", [100, 400])
+def test_who_reads_its_backlog_in_one_poll_once_it_can_skips_nothing(rate: int) -> None:
+    """L7: a slow sink reads a little in every poll; its system recovers."""
+    b = Bench()
+    read = 30.0 * rate * 40
+    for k in range(40, 120):
+        made = 30 * rate * k
+        read = made if k < 80 or k >= 100 else read + 0.4 * 30 * rate
+        b.feed(poll(30 * k, [int(read) // 2] * 2, [made // 2] * 2, members=(member("m", range(2)),)))
+    assert "lag-growing" in b.ever()
+    assert "offset-skipped" not in b.ever()
+
+
 def test_a_batch_reader_that_comes_and_goes_between_two_polls_skips_nothing() -> None:
     b = Bench(Stated(period=600))
     c = 0

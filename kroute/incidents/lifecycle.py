@@ -118,7 +118,7 @@ class Lifecycle:
                 claims.setdefault((e, IMPACT[0]), []).append(inc.id)
         there = episode | dict(self._board.active)
         began = {s: there[s].since_ms if s in there else 0 for s in claims}
-        explained_by = {s: whose(s, began[s], ids, held, self.incidents) for s, ids in claims.items()}
+        explained_by = {s: whose(s, began[s], ids, held, self.incidents, self._catalogue) for s, ids in claims.items()}
         own = own_troubles(self.live().values(), walker)
         for inc in self.live().values():
             self._settle_evidence(inc, explained_by, now_ms)

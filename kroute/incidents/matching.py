@@ -12,6 +12,7 @@ from math import fsum
 from typing import NamedTuple
 
 from kroute.contracts.common import Entity
+from kroute.diagnosis.load import Catalogue
 from kroute.diagnosis.model import UNKNOWN, Hypothesis
 from kroute.incidents.model import Incident
 from kroute.incidents.recovery import Active, afterwards, anew, spent
@@ -131,14 +132,19 @@ def held_by(incidents: Iterable[Incident]) -> Held:
     return out
 
 
-def whose(s: tuple[Entity, str], since_ms: int, ids: list[str], held: Held, live: Mapping[str, Incident]) -> str:
-    """Of several incidents whose causes explain a symptom alike: one whose cause was not over by the time it began, and of
-    those the one that holds it, or that holds others of its entity."""
-    if len(ids) == 1:
+def whose(
+    s: tuple[Entity, str], since_ms: int, ids: list[str], held: Held, live: Mapping[str, Incident], causes: Catalogue
+) -> str:  # fmt: skip
+    """Of several incidents whose causes explain a symptom alike: the one that holds it, or that holds others of its entity; none
+    whose cause was over by the time it began, where one that was not lists it."""
+    if len(ids) > 1:
+        fresh = [i for i in ids if not _over_by(live[i], since_ms)]
+        if any(t.kind == s[1] for i in fresh for t in causes.by_id[live[i].cause].expects):
+            ids = fresh
+    if len(ids) == 1 or s[0] not in held:
         return ids[0]
     e, kind = s
-    there = held.get(e, {})
-    return min(ids, key=lambda i: (_over_by(live[i], since_ms), kind not in there.get(i, ()), i not in there, ids.index(i)))
+    return min(ids, key=lambda i: (kind not in held[e].get(i, ()), i not in held[e], ids.index(i)))
 
 
 def _over_by(inc: Incident, at_ms: int) -> bool:

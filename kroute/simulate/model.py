@@ -78,6 +78,8 @@ class Model:
         self.old_connections = f(n)
         self.cut_over = False
         self.split_writes = 0.0
+        self.moves_at = np.inf
+        """Share of a broker's disk bandwidth that replicas which move there may take: the throttle."""
         self.hung: dict[str, tuple[int, list[int]]] = {}
         """Transaction that nobody ends → (its start in epoch ms, its partitions)."""
         self.denied_resource: dict[int, str] = {}

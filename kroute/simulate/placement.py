@@ -128,10 +128,10 @@ def _isr(m: Model) -> None:
     path = (1.0 - np.clip(k.rack_loss[ix.broker_rack] + k.loss, 0.0, 1.0)) * s.up * k.log_dir
     able = follows & led[:, None] & (path[s.replicas] > 0) & (path[s.leader] > 0)[:, None]
     wanted = np.where(able, s.behind, 0.0)
-    if s.moving and np.isfinite(k.moves_at):
+    if s.moving and np.isfinite(m.moves_at):
         moving = np.array(sorted(s.moving))
         to = s.replicas[moving, -1]
-        most = k.moves_at * m.dt * np.array([b.disk_bw for b in ix.estate.brokers])
+        most = m.moves_at * m.dt * np.array([b.disk_bw for b in ix.estate.brokers])
         wanted[moving, -1] = np.minimum(wanted[moving, -1], (most / np.maximum(np.bincount(to, minlength=len(most)), 1))[to])
     room = np.maximum(m.spare_replication * path, 1.0) * m.dt
     got = in_turn(wanted, s.replicas, room)

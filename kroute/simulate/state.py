@@ -121,7 +121,6 @@ class Knobs:
         self.coordinator = f(nb, 1)
         self.leak, self.disk_fill = f(nb), f(nb)
         self.process, self.log_dir = b(nb, True), b(nb, True)
-        self.moves_at = np.inf  # share of a broker's disk bandwidth that replicas which move there may take: the throttle
         self.rack_loss = f(len(ix.racks))
         self.loss = f(nb)
         self.topic_rate, self.resend, self.bad = f(nt, 1), f(nt), f(nt)

@@ -27,15 +27,12 @@ def moves(d: Draft, what: str, share: float, *, fault: bool, announced: bool) ->
     to = d.rng.choice(main, size=len(chosen))
 
     def begin(m: Model) -> None:
+        m.moves_at = np.inf if fault else THROTTLE
         for p, b in zip(chosen.tolist(), to.tolist(), strict=True):
             placement.reassign(m, np.array([p]), b)
 
-    def effect(m: Model, level: float) -> None:
-        m.k.moves_at = THROTTLE
-
     changes = [d.change("reassignment", ("cluster", CLUSTER), d.from_s - 10, d.to_s)] if announced else []
-    throttled = None if fault else effect
-    return Happening(what, ("cluster", CLUSTER), d.from_s, d.to_s, 0, throttled, begin, fault=fault, changes=changes,
+    return Happening(what, ("cluster", CLUSTER), d.from_s, d.to_s, 0, None, begin, fault=fault, changes=changes,
                      note=f"{len(chosen)} partitions move")  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from math import fsum
 from kroute.contracts.common import Entity
 from kroute.diagnosis.evidence import LEAK, Evidence
 from kroute.diagnosis.led import LEADERS, led_part, parts_led
-from kroute.diagnosis.load import CLAMP, Compiled, Term
+from kroute.diagnosis.load import CLAMP, SHARES, Compiled, Term
 from kroute.diagnosis.paths import Walker
 from kroute.signals.model import DEFAULT_INTERVAL_MS, Symptom
 
@@ -89,6 +89,8 @@ class Candidate:
     """True when nothing that defines it is active any more, save in the episode."""
     ended: int = 0
     """When what defines it was last seen (ms), where it is over."""
+    stands: bool = False
+    """D17: it is over, and what an incident was of which nothing is left."""
 
     @property
     def key(self) -> Key:
@@ -157,7 +159,8 @@ def weigh(c: Compiled, root: Entity, evidence: Evidence, walker: Walker) -> Cand
             absent.append((nats, term.kind))
             out.against.append((nats, (term.kind, " on ", e, " observed healthy")))
     terms.extend(_contradicted(out, term, evidence, walker) for term in evidence.contradicting(c))
-    if out.over and out.key in evidence.known:
+    out.stands = out.over and out.key in evidence.known
+    if out.stands:
         _leave_later(out, evidence)
     else:
         out.static = fsum([*terms, *_once(absent)])
@@ -184,8 +187,8 @@ def _leave_later(out: Candidate, evidence: Evidence) -> None:
 
 
 def began_later(c: Candidate, e: Entity, kinds: Iterable[str], evidence: Evidence) -> bool:
-    """D17: True where what the entity shows of these kinds began when an incident of this cause was over."""
-    if not c.over or c.key not in evidence.known:
+    """D17: True where what the entity shows of these kinds began when the cause, which stands as it was told, was over."""
+    if not c.stands:
         return False
     there = evidence.board.of(e)
     began = [there[k].since_ms for k in kinds if k in there]
@@ -353,7 +356,7 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
     share = count / (count + sum(len(well) - (root in well) for well in wells))
     if term.quantify in ("most", *CONCENTRATED) and share < 0.5:
         return 0.0
-    if term.share and term.quantify not in ("most", *CONCENTRATED, "any") and share < term.share:
+    if term.share and term.quantify not in SHARES and share < term.share:
         return 0.0
     nats = max(-CLAMP, math.log(term.p / 0.5))
     if led is not None:

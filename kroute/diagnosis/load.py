@@ -20,7 +20,8 @@ from kroute.signals.model import Symptom
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
 SHARES = {"any": 0.0, "most": 0.8, "majority": 0.8, "concentration": 0.6}
-QUANTIFIER = re.compile(r"any|most|majority|concentration|share >= (0?\.\d+|1(?:\.0+)?)")
+"""Quantifiers by name, and the share that each stands for."""
+QUANTIFIER = re.compile("|".join(SHARES) + r"|share >= (0?\.\d+|1(?:\.0+)?)")
 T = TypeVar("T")
 CLAMP = 4.0
 """No term of one cause counts for or against it by more nats than this."""
@@ -312,7 +313,7 @@ def _term(item: Any) -> Term:
     if item.quantify is not None:
         m = QUANTIFIER.fullmatch(item.quantify)
         if m is None:
-            raise ValueError(f"quantify is {item.quantify!r}; one of any, most, majority, concentration, 'share >= 0.3'")
+            raise ValueError(f"quantify is {item.quantify!r}; one of {', '.join(SHARES)}, 'share >= 0.3'")
         share = float(m.group(1)) if m.group(1) else SHARES[item.quantify]
     expects = isinstance(item, Expectation)
     p = min(item.p, 1 - kind.miss / 2) if expects else item.p

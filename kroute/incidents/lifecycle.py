@@ -116,9 +116,11 @@ class Lifecycle:
                 claims.setdefault(s, []).append(inc.id)
             for e in accounts[n] if h.cause != UNKNOWN else ():
                 claims.setdefault((e, IMPACT[0]), []).append(inc.id)
-        there = episode | dict(self._board.active)
-        began = {s: there[s].since_ms if s in there else 0 for s in claims}
-        explained_by = {s: whose(s, began[s], ids, held, self.incidents, self._catalogue) for s, ids in claims.items()}
+        explained_by = {}
+        for s, ids in claims.items():
+            there = self._board.active.get(s) or episode.get(s)
+            began = there.since_ms if there is not None else 0
+            explained_by[s] = whose(s, began, ids, held, self.incidents, self._catalogue)
         own = own_troubles(self.live().values(), walker)
         for inc in self.live().values():
             self._settle_evidence(inc, explained_by, now_ms)

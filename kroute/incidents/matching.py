@@ -15,7 +15,7 @@ from kroute.contracts.common import Entity
 from kroute.diagnosis.load import Catalogue
 from kroute.diagnosis.model import UNKNOWN, Hypothesis
 from kroute.incidents.model import Incident
-from kroute.incidents.recovery import Active, afterwards, anew, spent
+from kroute.incidents.recovery import Active, afterwards, anew, over_by, spent
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
 SHARE = 0.3
@@ -138,16 +138,10 @@ def whose(
     """Of several incidents whose causes explain a symptom alike: the one that holds it, or that holds others of its entity; none
     whose cause was over by the time it began, where one that was not lists it."""
     if len(ids) > 1:
-        fresh = [i for i in ids if not _over_by(live[i], since_ms)]
+        fresh = [i for i in ids if not over_by(live[i], since_ms)]
         if any(t.kind == s[1] for i in fresh for t in causes.by_id[live[i].cause].expects):
             ids = fresh
     if len(ids) == 1 or s[0] not in held:
         return ids[0]
     e, kind = s
     return min(ids, key=lambda i: (kind not in held[e].get(i, ()), i not in held[e], ids.index(i)))
-
-
-def _over_by(inc: Incident, at_ms: int) -> bool:
-    """True when the incident recovered already."""
-    over = inc.recovering_since_ms
-    return inc.phase == "recovering" and over is not None and at_ms > over

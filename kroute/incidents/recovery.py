@@ -36,10 +36,15 @@ def anew(inc: Incident, active: Active) -> dict[tuple[Entity, str], None]:
     }  # fmt: skip
 
 
+def over_by(inc: Incident, at_ms: int) -> bool:
+    """True when the incident recovered already."""
+    over = inc.recovering_since_ms
+    return inc.phase == "recovering" and over is not None and at_ms > over
+
+
 def afterwards(inc: Incident, s: Symptom) -> bool:
     """True for what began minutes after its cause was over: it may be the incident's aftermath, but is nothing to know it by."""
-    over = inc.recovering_since_ms
-    return inc.phase == "recovering" and over is not None and s.since_ms > over + ANEW_MS
+    return over_by(inc, s.since_ms - ANEW_MS)
 
 
 def spent(inc: Incident, active: Active) -> bool:

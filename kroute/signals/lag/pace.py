@@ -25,8 +25,9 @@ BACK = 1.5
 """A group whose commits stayed away for so many times its longest time before has paused, and is judged when it goes on."""
 FAR_S = 600.0
 """Who is further behind than this and comes nearer reads old records, however usual that is for it."""
-GOES_ON = 0.03
-"""A lag that rises does so from the last poll to the newest too, by this share of what is produced."""
+RISES = 0.03
+"""A lag that rises does so by more than this share of what is produced: over its commit periods, and from the last poll to the
+newest too."""
 CLIMBS = 3
 """Commit periods over which the lowest lag has to climb."""
 LAGGING = ("lag-growing", "commits-slow", "commits-stopped", "group-empty")
@@ -108,10 +109,10 @@ def _growing(v: View, skew: Skew, out: Verdict, carry: Carry, pressed: bool) -> 
     back = carry.period_ms > max(v.was.period_ms, v.step_ms) * BACK
     silent = back or 0 < v.t - carry.moved_ms <= v.silence_limit_ms
     made, read = v.made[last] - v.made[first], v.read[last] - v.read[first]
-    rising = steady and not silent and slope > 0.03 * v.rate and grew > 0.03 * v.produced(tooth)
+    rising = steady and not silent and slope > RISES * v.rate and grew > RISES * v.produced(tooth)
     slow = v.far and steady and carry.moved_ms == v.t and not silent and 0 < read < 0.9 * made and v.work[last] > v.work[first]
     # Commits come at another moment of the poll than they did: that is one step, and it goes on as before.
-    goes_on = v.tooth > 1 or v.work[-1] - v.work[-2] > GOES_ON * v.produced(1)
+    goes_on = v.tooth > 1 or v.work[-1] - v.work[-2] > RISES * v.produced(1)
     if (rising or slow) and not (goes_on and _stands_out(v)):
         rising = slow = False
     fires = (v.far and rising and v.work[-1] >= v.low_before(v.work) - 0.5 * v.produced(1)) or (

@@ -141,10 +141,7 @@ class TopicWindow:
         e = self._ends(first)
         h.first_ms = min(h.first_ms or t, hist.t[0])
         b = max(0, hist.n - 7)
-        both = (e[b - first] >= 0) & (e[-1] >= 0) if hist.holes else None
-        delta = e[-1] - e[b - first]
-        if both is not None:
-            delta = np.where(both, delta, 0)
+        then = e[b - first]
         seconds = max((t - hist.t[b]) / 1000.0, 0.001)
         before = h.moved_ms
         self._moves(t, e)
@@ -156,7 +153,7 @@ class TopicWindow:
             h.rests = [*[r for r in h.rests if t - r[1] < REST_MS][1 - MOST_RESTS :], (before, t)]
         if not left:
             self._produce_stopped(t, period_s, out)
-        self._hot(delta, e[b - first] > 0, seconds, out)
+        self._hot(e[-1] - then, then > 0, seconds, out)
         self._stable_stuck(t, e[-1], out)
         if not left:
             self._stale(t, data_age_objective_s, out)

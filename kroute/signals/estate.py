@@ -15,6 +15,7 @@ import msgspec
 from kroute.contracts.common import Entity
 from kroute.contracts.inputs import BrokerMetrics, ConnectorStatus, ConsumerLag, Topology, worker_name
 from kroute.signals import rowkeys
+from kroute.signals.coordinator import OFFSETS_TOPIC, coordinator_of
 from kroute.signals.ended import Ended
 from kroute.signals.former import HELD, Former
 from kroute.signals.model import Rows
@@ -196,8 +197,7 @@ class Estate:
 
     def observe_lag(self, m: ConsumerLag) -> None:
         """A group's topics, leaders, coordinator and the racks of its members. ``Dead`` removes it."""
-        e = Entity("group", m.cluster, m.group)
-        c, at = m.cluster, m.observed_at_ms
+        c, at, e = m.cluster, m.observed_at_ms, Entity("group", m.cluster, m.group)
         if not m.up or not self._alive(e, at):
             return
         if m.state == "Dead":
@@ -214,8 +214,9 @@ class Estate:
         if whole is not None:
             self._named(e, "topics", "topic", whole[0], at)
             self._named(e, "leaders", "broker", [str(i) for i in whole[1]], at)
-        if m.coordinator is not None and m.coordinator >= 0:
-            self._named(e, "coordinator", "broker", [str(m.coordinator)], at)
+        by = coordinator_of(m.group, self._leaders.get((c, OFFSETS_TOPIC), ())) if m.coordinator is None else m.coordinator
+        if by >= 0:
+            self._named(e, "coordinator", "broker", [str(by)], at)
         if m.members is not None and m.part == 0:
             self._edges(e, "racks", [Entity("rack", c, x.rack) for x in m.members if x.rack], at)
 

@@ -23,6 +23,7 @@ from kroute.contracts.inputs import (
     Topology,
     Transaction,
 )
+from kroute.signals.coordinator import OFFSETS_TOPIC, offsets_partition
 from kroute.signals.estate import RELATIONS, Estate
 from kroute.signals.model import Rows
 from tests.unit.signals.windowsbench import part
@@ -150,6 +151,29 @@ def test_a_group_has_topics_leaders_coordinator_and_racks(estate: Estate) -> Non
     assert names(estate.related(g, "coordinator")) == ["1"]
     assert names(estate.related(g, "racks")) == ["r9"]
     assert names(estate.related(ent("topic", "t"), "consumers")) == ["g"]
+
+
+JAVA_HASH = {"hello": 99162322, "\U0001f600": 1772899, "polygenelubricants": 0, "checkout": 1536904518}
+"""What Java's hashCode gives, of its absolute value what Kafka takes; that of the smallest integer is taken for 0."""
+
+
+def test_the_partition_of_a_groups_offsets_is_the_one_that_kafka_takes() -> None:
+    assert {g: offsets_partition(g, 1 << 40) for g in JAVA_HASH} == JAVA_HASH
+
+
+def test_the_coordinator_that_a_poll_does_not_tell_leads_the_partition_of_its_offsets(estate: Estate) -> None:
+    g, other = ent("group", "hello"), ent("group", "told")
+    estate.observe_lag(lag(1, {"t": 1}, group="hello"))
+    assert estate.related(g, "coordinator") == []
+    offsets: dict[str, list[tuple[int | None, tuple[int, ...]]]] = {OFFSETS_TOPIC: [(1, (1, 2)), (2, (2, 1)), (None, (2, 1))]}
+    estate.observe_topology(topo(2, topics=offsets))
+    estate.observe_lag(lag(3, {"t": 1}, group="hello"))
+    estate.observe_lag(lag(3, {"t": 1}, group="told", coordinator=2))
+    assert offsets_partition("hello", 3) == 1
+    assert (names(estate.related(g, "coordinator")), names(estate.related(other, "coordinator"))) == (["2"], ["2"])
+    estate.observe_topology(topo(4, topics={OFFSETS_TOPIC: [(1, (1, 2)), (1, (2, 1)), (None, (2, 1))]}))
+    estate.observe_lag(lag(5, {"t": 1}, group="hello"))
+    assert "1" in names(estate.related(g, "coordinator"))
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

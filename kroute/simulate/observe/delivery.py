@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Plain = dict[str, Any]
-OPTIONAL = ("coordinator", "stable_end", "start", "member_id", "rack", "client_id", "controller", "transactions", "log_dirs",
+OPTIONAL = ("coordinator", "stable_end", "start", "members", "rack", "client_id", "controller", "transactions", "log_dirs",
             "worker", "system", "metrics")  # fmt: skip
 """Fields of messages that a collector may not be able to fill."""
 

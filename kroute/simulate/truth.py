@@ -16,6 +16,7 @@ from kroute.simulate.state import F, tally
 OWNERS: dict[str, tuple[str, str]] = {
     "slow-consumer": ("S", "S"), "stopped-consumer": ("S", "S"), "poison-record": ("S", "S"), "hot-partition": ("T", "T"),
     "bad-deployment": ("S", "S"), "rebalance-storm": ("S", "S"), "planned-replay": ("S", "S"), "offset-fault": ("S", "S"),
+    "traffic-surge": ("T", "T"),
     "sink-throttled": ("K", "X"), "system-throttled": ("K", "X"), "system-down": ("K", "X"), "sink-failed": ("K", "X"),
     "source-outage": ("K", "X"), "schema-problem": ("T", "T"), "connect-capacity": ("P", "P"),
     "broker-storage-pressure": ("P", "P"), "disk-full": ("P", "P"), "broker-saturation": ("P", "P"), "broker-down": ("P", "P"),

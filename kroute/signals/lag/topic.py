@@ -1,7 +1,8 @@
-"""One topic of one cluster, seen through the polls of all groups that read it. Rules L20–L23."""
+"""One topic of one cluster, seen through the polls of all groups that read it. Rules L20–L23, L25."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -26,6 +27,11 @@ HOT, HOT_UNKNOWN = 3.0, 5.0
 HOT_AT_ALL = 0.7 * HOT
 MIN_RECORDS = 100
 """Fewer records than this in the window say nothing about skew."""
+SURGE = 1.5
+"""Times its usual rate at least: a topic of which far more is written."""
+SURGE_POLLS = 2
+SURGE_USUAL_MS = 7_200_000
+"""What has lasted for so long is what is usual now."""
 
 
 class TopicHead(msgspec.Struct, array_like=True):
@@ -133,7 +139,7 @@ class TopicWindow:
                 del stuck[p]
 
     def judge(self, t: int, data_age_objective_s: float | None, period_s: float | None = None, *, left: bool = False) -> Verdict:
-        """Say L20–L23 at the newest point. ``period_s``: it is written no more often than this, as a row states.
+        """Say L20–L23 and L25 at the newest point. ``period_s``: it is written no more often than this, as a row states.
         ``left``: its producers go to another cluster, so silence means nothing."""
         h, hist = self.head, self.history
         out = Verdict(h.active)
@@ -153,6 +159,7 @@ class TopicWindow:
             h.rests = [*[r for r in h.rests if t - r[1] < REST_MS][1 - MOST_RESTS :], (before, t)]
         if not left:
             self._produce_stopped(t, period_s, out)
+        self._surge(t, e, first, out)
         self._hot(e[-1] - then, then > 0, seconds, out)
         self._stable_stuck(t, e[-1], out)
         if not left:
@@ -234,6 +241,30 @@ class TopicWindow:
 
         out.say("partition-hot", ratio >= least, ratio >= 0.7 * least, l21)
 
+    def _surge(self, t: int, e: npt.NDArray[Any], first: int, out: Verdict) -> None:
+        """L25: in two polls in a row far more was written than ever is. What was not written before and is written now is none:
+        over the last points it must have become more, too."""
+        h, hist = self.head, self.history
+        if not h.rate.known or h.rate.mid <= 0.0 or len(e) <= SURGE_POLLS:
+            return
+        least = max(SURGE * h.rate.mid, h.rate.usual_most())
+        was = "produce-surge" in h.active
+        if not was and _made(e[-2], e[-1]) * 1000.0 <= least * (t - hist.t[-2]):
+            return
+        rates = [_made(a, b) * 1000.0 / max(1, hist.t[n + 1] - hist.t[n]) for n, (a, b) in enumerate(pairwise(e), first)]
+        newest = rates[-SURGE_POLLS:]
+        lately, over = hist.t[-1] - hist.t[-1 - SURGE_POLLS], hist.t[-1] - hist.t[first]
+        more = _made(e[-1 - SURGE_POLLS], e[-1]) - h.rate.mid * lately / 1000.0
+        in_all = _made(e[0], e[-1]) - h.rate.mid * over / 1000.0
+        fires = min(newest) > least and in_all >= more / 2 and _made(e[-1 - SURGE_POLLS], e[-1]) >= MIN_RECORDS
+        since = hist.t[-1 - next((n for n, r in enumerate(reversed(rates)) if r <= least), len(rates))]
+
+        def l25() -> Found:
+            why = f"{number(newest[-1])}/s are written for {span((t - since) / 1000.0)}, usual is {number(h.rate.mid)}/s"
+            return Found(since, newest[-1], why, {})
+
+        out.say("produce-surge", fires, max(newest) > least, l25)
+
     def _stable_stuck(self, t: int, end: npt.NDArray[Any], out: Verdict) -> None:
         """L22: the last stable offset stands still while the end grows: a transaction that does not end."""
         h = self.head
@@ -275,6 +306,8 @@ class TopicWindow:
         i = hist.n - 1 - FOLD
         if i < 1 or hist.t[i] <= h.folded_ms or "produce-stopped" in h.active or "partition-hot" in h.active:
             return
+        if "produce-surge" in h.active and hist.t[-1] - h.active["produce-surge"][0] < SURGE_USUAL_MS:
+            return
         h.folded_ms = hist.t[i]
         seconds = max(0.001, (hist.t[i] - hist.t[i - 1]) / 1000.0)
         at, before = e[i - hist.n], e[i - 1 - hist.n]
@@ -290,6 +323,11 @@ class TopicWindow:
         delta = (at - old)[old > 0]
         if len(delta) >= 2 and int(np.add.reduce(delta)) >= MIN_RECORDS:
             h.skew.add(_ratio(delta)[0])
+
+
+def _made(before: npt.NDArray[Any], after: npt.NDArray[Any]) -> float:
+    """Records between two points, of the partitions that are known at both."""
+    return float(np.add.reduce(np.where(before >= 0, after - before, 0)))
 
 
 def _covers(began_ms: int, ended_ms: int, days: int, from_ms: int, t: int) -> bool:

@@ -1,4 +1,4 @@
-"""Faults of one topic: a hot key, a silent source, a bad schema, retries, a reader without a right to its data class."""
+"""Faults of one topic: a hot key, a surge, a silent source, a bad schema, retries, a reader without a right to its data class."""
 
 from __future__ import annotations
 
@@ -36,6 +36,19 @@ def _hot(d: Draft) -> Happening:
 
     return Happening("hot-partition", ("topic", name), d.from_s, d.to_s, d.uniform(0, 180), effect,
                      note=f"{name}/{int(d.model.ix.p_number[p])}")  # fmt: skip
+
+
+def _surge(d: Draft) -> Happening:
+    e = d.model.ix.estate
+    name = d.free("topic", _topics(d, readers=2))
+    t = d.model.ix.topics[(CLUSTER, name)]
+    room = sorted(g.headroom for g in e.groups if name in g.topics and not g.batch_s)
+    factor = max(1.8, d.uniform(1.15, 1.8) * room[len(room) // 2])  # half of its readers have room for less
+
+    def effect(m: Model, level: float) -> None:
+        m.k.topic_rate[t] *= 1.0 + (factor - 1.0) * level
+
+    return Happening("traffic-surge", ("topic", name), d.from_s, d.to_s, d.uniform(0, 60), effect)
 
 
 def _source_outage(d: Draft) -> Happening:
@@ -183,6 +196,7 @@ def _thrash(d: Draft) -> Happening:
 
 MAKERS = {
     "hot-partition": _hot,
+    "traffic-surge": _surge,
     "source-outage": _source_outage,
     "schema-problem": _schema,
     "retry-storm": _retries,

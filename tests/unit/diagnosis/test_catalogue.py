@@ -31,6 +31,11 @@ def hot_partition(w: Town) -> None:
     w.all_ill("group", "partition-lagging", "lag-growing", of=("g1", "g7", "connect-s1"))
 
 
+def traffic_surge(w: Town) -> None:
+    w.ill("topic/t1", "produce-surge")
+    w.all_ill("group", "lag-growing", "commits-slow", of=("g1", "g7", "connect-s1"))
+
+
 def bad_deployment(w: Town) -> None:
     w.declare("deploy", "group/g1", at=w.now - 660_000)
     w.ill("group/g1", "rebalancing", "member-churn", "lag-growing")
@@ -256,6 +261,7 @@ TYPICAL: list[tuple[Fault, str, str, str]] = [
     (stopped_consumer, "stopped-consumer", "group/g1", "kafka"),
     (poison_record, "poison-record", "group/g1", "kafka"),
     (hot_partition, "hot-partition", "topic/t1", "kafka"),
+    (traffic_surge, "traffic-surge", "topic/t1", "kafka"),
     (bad_deployment, "bad-deployment", "group/g1", "kafka"),
     (bad_deployment_of_the_service, "bad-deployment", "group/g1", "kafka"),
     (rebalance_storm, "rebalance-storm", "group/g1", "kafka"),

@@ -1,4 +1,4 @@
-"""The rules of the table of symptoms, L1–L23, as a proof: a short series, what must be said, and why."""
+"""The rules of the table of symptoms, L1–L23, L25, as a proof: a short series, what must be said, and why."""
 
 from __future__ import annotations
 
@@ -292,6 +292,46 @@ def test_l23_data_older_than_its_objective() -> None:
     m = b.lag.of_topic(THE_TOPIC, b.seen[-1][0])
     assert m is not None
     assert (m.state, m.data_age_s, m.objective_s) == ("breached", 19 * 30.0, 300)
+
+
+@pytest.mark.parametrize("times", [2, 6])
+def test_l25_a_topic_of_which_far_more_is_written_than_ever(times: int) -> None:
+    b, end = Bench(), 0
+    for k in range(60):
+        end += K * (times if 40 <= k < 50 else 1)
+        b.feed(poll(30 * k, [end], [end]))
+        if k in (40, 54):
+            assert b.active(THE_TOPIC) == ()
+        if 41 <= k < 50:
+            assert b.active(THE_TOPIC) == ("produce-surge",)
+            assert b.symptom("produce-surge", THE_TOPIC).since_ms == b.seen[39][0]
+    assert b.active() == ()
+
+
+def test_l25_what_was_not_written_and_is_written_later_is_no_surge() -> None:
+    b = Bench()
+    for k in range(60):
+        made = k if k < 40 else 40 if k < 48 else min(k, 40 + 4 * (k - 48))  # four times as fast until it is where it would be
+        b.feed(poll(30 * k, [K * made], [K * made]))
+        assert "produce-surge" not in b.active(THE_TOPIC)
+
+
+def test_l25_what_lasts_for_hours_has_become_usual() -> None:
+    b = Bench()
+    for k in range(400):
+        end = K * k + 2 * K * max(0, k - 60)
+        b.feed(poll(30 * k, [end], [end]))
+        if k == 250:
+            assert b.active(THE_TOPIC) == ("produce-surge",)
+    assert b.active(THE_TOPIC) == ()
+
+
+def test_l25_a_topic_that_is_written_in_bursts_does_not_surge() -> None:
+    b, end = Bench(), 0
+    for k in range(200):
+        end += K * (5 if k % 10 in (0, 1) else 1)
+        b.feed(poll(30 * k, [end], [end]))
+        assert k < 40 or "produce-surge" not in b.active(THE_TOPIC)
 
 
 def test_a_topic_read_by_several_groups_is_judged_once_per_poll_time() -> None:

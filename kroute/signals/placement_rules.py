@@ -45,7 +45,7 @@ class Broken(NamedTuple):
 
 class BrokerMemory(msgspec.Struct, array_like=True):
     """One broker over the polls. ``usual``: leaders before it lost them, ``lost_ms`` when (-1: it did not). ``well_ms``:
-    since when it is up with nothing behind (-1: it is not)."""
+    since when it is up with nothing behind (-1: it is not). ``away``: when it lost them it was gone between two polls."""
 
     state: str = "alive"
     rack: str | None = None
@@ -58,6 +58,7 @@ class BrokerMemory(msgspec.Struct, array_like=True):
     dirs_ms: int = -1
     has_dirs: bool = False
     well_ms: int = -1
+    away: bool = False
 
 
 class OpenTransaction(msgspec.Struct, array_like=True):
@@ -167,7 +168,7 @@ def _broker(b: BrokerMemory, i: int, t: Tally, at_ms: int, placed: bool) -> Word
             why = f"{behind} of the {t.hosts.get(i, 0)} replicas on broker {i} are missing from the ISR"
             found.append(Broken("replica-behind", b.behind_ms, float(behind), why, dict(where)))
         b.well_ms = -1 if behind or b.down_ms >= 0 else at_ms if b.well_ms < 0 else b.well_ms
-        found += _leaders(b, i, t.leads.get(i, 0), at_ms)
+        found += _leaders(b, i, t.leads.get(i, 0), at_ms, apart=0 < behind == t.hosts.get(i, 0))
         b.hosts = t.hosts.get(i, 0)
     if i in t.dir_errors:
         errors = t.dir_errors[i]
@@ -179,10 +180,11 @@ def _broker(b: BrokerMemory, i: int, t: Tally, at_ms: int, placed: bool) -> Word
     return frozenset(judged), found
 
 
-def _leaders(b: BrokerMemory, i: int, leads: int, at_ms: int) -> list[Broken]:
-    """T10: it led many partitions and leads less than half of them now."""
+def _leaders(b: BrokerMemory, i: int, leads: int, at_ms: int, *, apart: bool) -> list[Broken]:
+    """T10: it led many partitions and leads less than half of them now. Where it is up, and ``apart``, out of the ISR of all that
+    it holds, it was away since the last poll: who is slow drops out of one after the other, and leads on."""
     if b.lost_ms < 0 and b.leads >= LEADERS_LEAST and leads < LEADERS_LOST * b.leads:
-        b.usual, b.lost_ms = b.leads, at_ms
+        b.usual, b.lost_ms, b.away = b.leads, at_ms, apart and not leads and b.down_ms < 0
     elif b.lost_ms >= 0:
         well = b.well_ms >= 0 and at_ms - max(b.well_ms, b.lost_ms) >= LEADERS_WELL_MS
         if leads >= LEADERS_BACK * b.usual or well or at_ms - b.lost_ms > LEADERS_MS:
@@ -190,8 +192,10 @@ def _leaders(b: BrokerMemory, i: int, leads: int, at_ms: int) -> list[Broken]:
     b.leads = leads
     if b.lost_ms < 0:
         return []
-    why = f"broker {i} leads {leads} partitions, {b.usual} before"
-    return [Broken("leaders-moved", b.lost_ms, float(b.usual - leads), why, {"before": b.usual})]
+    why = f"broker {i} leads {leads} partitions, {b.usual} before" + ("; it was away for a moment" if b.away else "")
+    return [
+        Broken("leaders-moved", b.lost_ms, float(b.usual - leads), why, {"before": b.usual} | ({"away": "yes"} if b.away else {}))
+    ]
 
 
 def judge_transactions(memory: Memory, t: Tally, at_ms: int) -> tuple[dict[str, Word], list[str]]:

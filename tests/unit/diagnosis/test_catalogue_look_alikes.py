@@ -123,6 +123,33 @@ def behind_with_reassignments_listed(w: Town) -> None:
     w.ill("broker/3", "replica-behind", "replication-busy")
 
 
+def a_broker_that_was_away_copies_what_it_missed(w: Town) -> None:
+    w.ill("cluster/prod", "under-replicated")
+    w.ill("broker/3", "replica-behind", "replication-busy", "flush-slow", "latency-high")
+    w.ill("broker/3", "leaders-moved", detail={"away": "yes"})
+
+
+def a_slow_disk_whose_leaders_were_moved_away(w: Town) -> None:
+    w.ill("cluster/prod", "under-replicated")
+    w.ill("broker/3", "replica-behind", "flush-slow", "local-time-high", "latency-high", "leaders-moved")
+
+
+def twice_as_much_is_written_and_all_readers_fall_behind(w: Town) -> None:
+    w.ill("topic/t1", "produce-surge")
+    w.all_ill("group", "lag-growing", of=("g1", "g7", "connect-s1"))
+
+
+def twice_as_much_is_written_and_one_reader_falls_behind(w: Town) -> None:
+    w.ill("topic/t1", "produce-surge")
+    w.ill("group/g1", "lag-growing", "commits-slow")
+
+
+def one_principal_writes_so_much_that_its_topic_surges(w: Town) -> None:
+    twice_as_much_is_written_and_all_readers_fall_behind(w)
+    w.ill("principal/p1", "dominates")
+    w.all_ill("broker", "handler-idle-low", "request-queue-high", "traffic-high")
+
+
 def all_probes_fail_and_signals_stop(w: Town) -> None:
     w.all_ill("rack", "probe-failing")
     w.ill("source/broker-metrics/broker", "signals-missing")
@@ -225,6 +252,11 @@ PAIRS: list[tuple[str, Callable[[Town], None], str, str]] = [
     ("broker-down", one_broker_of_a_rack_gone, "broker/3", "kafka"),
     ("network-rack", all_brokers_of_a_rack_gone, "rack/b", "kafka"),
     ("replica-catch-up", behind_with_reassignments_listed, "cluster/prod", "kafka"),
+    ("replica-catch-up", a_broker_that_was_away_copies_what_it_missed, "cluster/prod", "kafka"),
+    ("broker-storage-pressure", a_slow_disk_whose_leaders_were_moved_away, "broker/3", "kafka"),
+    ("traffic-surge", twice_as_much_is_written_and_all_readers_fall_behind, "topic/t1", "kafka"),
+    ("slow-consumer", twice_as_much_is_written_and_one_reader_falls_behind, "group/g1", "kafka"),
+    ("noisy-tenant", one_principal_writes_so_much_that_its_topic_surges, "principal/p1", "kafka"),
     ("network-platform", all_probes_fail_and_signals_stop, "cluster/prod", "kafka"),
     ("telemetry-loss", signals_stop_while_the_data_path_is_well, "source/broker-metrics/broker", "kafka"),
     ("controller-trouble", quorum_in_trouble_while_brokers_live, "cluster/prod", "kafka"),
@@ -298,6 +330,7 @@ BENIGN: list[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]]] = [
     ("reassignments that hurt nobody", (("cluster/prod", ("reassigning",)), ("broker/1", ("replication-busy",)))),
     ("a group that reads from another rack", (("group/g1", ("reading-remote",)),)),
     ("leaders moved by a restart", (("broker/1", ("leaders-moved",)),)),
+    ("a busy topic", (("topic/t1", ("produce-surge",)), ("broker/1", ("traffic-high",)), ("broker/2", ("traffic-high",)))),
     ("one slow flush", (("broker/1", ("flush-slow",)),)),
     ("members that came and went", (("group/g1", ("member-churn",)),)),
     ("a slow probe", (("rack/a", ("probe-slow",)),)),

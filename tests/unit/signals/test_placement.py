@@ -180,6 +180,28 @@ def test_t10_a_broker_that_lost_most_of_its_leaders(bench: Bench) -> None:
     assert bench.status(broker(3), "leaders-moved") is Status.HEALTHY
 
 
+@pytest.mark.parametrize(
+    ("isr", "leads", "away"),
+    [((1, 2), False, "yes"), ((1, 2), True, None), ((1, 2, 3), False, None)],
+    ids=["away", "leads on", "moved"],
+)
+def test_t10_a_broker_that_is_out_of_every_isr_at_once_and_leads_nothing_was_away(
+    bench: Bench, isr: tuple[int, ...], leads: bool, away: str | None
+) -> None:
+    bench.feed(healthy(0))
+    bench.feed(topology(1, R, *(part(i, 3 if leads and i == 0 else 1 + i % 2, R, isr) for i in range(15))))
+    s = bench.symptom(broker(3), "leaders-moved")
+    assert (s.detail.get("away"), "away" in s.why) == (away, away is not None)
+    bench.feed(topology(2, R, *(part(i, 1 + i % 2, R, R) for i in range(15))))
+    assert bench.symptom(broker(3), "leaders-moved").detail.get("away") == away
+
+
+def test_t10_a_broker_that_is_seen_gone_was_not_away_for_a_moment(bench: Bench) -> None:
+    bench.feed(healthy(0))
+    bench.feed(without(3, 1))
+    assert "away" not in bench.symptom(broker(3), "leaders-moved").detail
+
+
 def test_t10_a_new_placement_is_the_usual_after_half_an_hour(bench: Bench) -> None:
     bench.feed(healthy(0))
     for poll in range(1, 130):

@@ -44,8 +44,9 @@ LEAD_MS = 300_000
 """So long before what defines a cause it may have shown otherwise."""
 CONCENTRATED = ("concentration", "majority")
 """Quantifiers that hold a share against what is found elsewhere; a majority that fewer show than do not is none."""
-LATER = 0.4
-"""What a cause that was over by then leaves to others of a symptom: less than half, so that it is theirs."""
+LATER, LATER_HALVES_MS = 0.4, DEFAULT_INTERVAL_MS // 2
+"""How surely a cause that was over by then shows a symptom still, of how surely it did: less than half, so that it is another's
+where one explains it, and from a poll after its end on half as surely with every half of one."""
 COVER_QUANTIFIED = 0.995
 """A quantified term's p belongs to the pattern; no member of it is covered more surely than this."""
 
@@ -182,17 +183,17 @@ def _once(absent: Iterable[tuple[float, str]]) -> Iterable[float]:
 def _leave_later(out: Candidate, evidence: Evidence) -> None:
     """D17: what began after it was over is the next one's, where there is one that explains it."""
     for u in out.cover:
-        if began_later(out, evidence.units[u].entity, evidence.units[u].kinds, evidence):
-            out.cover[u] *= LATER
+        out.cover[u] *= still(out, evidence.units[u].entity, evidence.units[u].kinds, evidence)
 
 
-def began_later(c: Candidate, e: Entity, kinds: Iterable[str], evidence: Evidence) -> bool:
-    """D17: True where what the entity shows of these kinds began when the cause, which stands as it was told, was over."""
+def still(c: Candidate, e: Entity, kinds: Iterable[str], evidence: Evidence) -> float:
+    """D17: how surely (of 1) a cause that stands as it was told still shows what the entity shows of these kinds: the less, the
+    later after its end that began."""
     if not c.stands:
-        return False
+        return 1.0
     there = evidence.board.of(e)
-    began = [there[k].since_ms for k in kinds if k in there]
-    return bool(began) and min(began) > c.ended
+    after = min((there[k].since_ms for k in kinds if k in there), default=c.ended) - c.ended
+    return 1.0 if after <= 0 else LATER * 0.5 ** max(0.0, after / LATER_HALVES_MS - 2.0)
 
 
 def _pattern(term: Term, root: Entity, walker: Walker) -> int:

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import fsum
 
 from kroute.contracts.common import Entity
-from kroute.diagnosis.candidate import LATER, OLDER_MS, Candidate, began_later, timely
+from kroute.diagnosis.candidate import OLDER_MS, Candidate, still, timely
 from kroute.diagnosis.evidence import FAMILY, Evidence, Unit
 from kroute.diagnosis.led import HELD_UP, TELLS, WAITS, burdened, coordinated, stalled_by, strained_part, through
 from kroute.diagnosis.paths import Walker
@@ -84,7 +84,7 @@ def strain(candidates: Collection[Candidate], evidence: Evidence, walker: Walker
                 for kind in sorted(shown.symptoms):
                     p = reach.part(shown.symptoms[kind], steps, after=after)
                     if p:
-                        p *= LATER if began_later(c, e, (kind,), evidence) else 1.0
+                        p *= still(c, e, (kind,), evidence)
                         u = shown.units[FAMILY[kind]]
                         c.cover[u] = max(p, c.cover.get(u, 0.0))
                         c.explained.append((e, kind))

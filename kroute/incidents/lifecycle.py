@@ -296,8 +296,12 @@ class Lifecycle:
     ) -> None:  # fmt: skip
         """What it explains is its evidence, since the episode of whose it was before began."""
         for s in self._symptoms(h):
-            old = episode.get((s.entity, s.kind))
-            inc.evidence[(s.entity, s.kind)] = Evidence(symptom=s if old is None else earlier(s, old.since_ms))
+            key = (s.entity, s.kind)
+            old = episode.get(key)
+            if key not in inc.evidence and recovery.over_by(inc, s.since_ms):
+                inc.joined = (*inc.joined, key)
+            inc.evidence[key] = Evidence(symptom=s if old is None else earlier(s, old.since_ms))
+        inc.joined = inc.joined if inc.phase == "recovering" else ()
         inc.updated_ms = now_ms
 
     def _settle_evidence(self, inc: Incident, explained_by: dict[tuple[Entity, str], str], now_ms: int) -> None:

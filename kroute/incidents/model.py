@@ -54,6 +54,8 @@ class Incident(Struct, kw_only=True):
     progress_ms: int = 0
     released: bool = False
     """Recovery has stalled: its cleared evidence no longer supports the cause, what remains is judged anew."""
+    joined: tuple[tuple[Entity, str], ...] = ()
+    """What joined it while it recovers and began later than that: no sign that its cause is back."""
     pending: tuple[str, Entity, int] | None = None
     """Another cause that explains better, its root, and since when; it must hold before the cause moves."""
     rivals: tuple[Rival, ...] = ()

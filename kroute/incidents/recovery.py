@@ -59,11 +59,12 @@ def spent(inc: Incident, active: Active) -> bool:
 
 def own(inc: Incident, compiled: Compiled) -> dict[tuple[Entity, str], None]:
     """The symptoms that stand for the cause: those it mostly shows at its root, else all of the root, else those that
-    define it wherever they are (a rack has no symptoms of its own)."""
-    at_root = dict.fromkeys(s for s in inc.evidence if s[0] == inc.root)
+    define it wherever they are (a rack has no symptoms of its own); never what joined while it recovered."""
+    mine = [s for s in inc.evidence if s not in inc.joined]
+    at_root = dict.fromkeys(s for s in mine if s[0] == inc.root)
     told = {t.kind for t in compiled.expects if not t.steps and (t.required or t.p >= OWN)}
     defining = _defining(compiled)
-    return {s: None for s in at_root if s[1] in told} or at_root or {s: None for s in inc.evidence if s[1] in defining}
+    return {s: None for s in at_root if s[1] in told} or at_root or {s: None for s in mine if s[1] in defining}
 
 
 def ended(inc: Incident, compiled: Compiled, now_ms: int) -> int | None:

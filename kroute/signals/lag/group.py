@@ -134,6 +134,8 @@ class Group:
         owner = self._owner if poll.members else None
         if v is None:
             out.unknown(*_NEED_OFFSETS)
+            if "commits-stopped" not in was.active:
+                carry.moved_ms = carry.pending = 0  # nothing of it was seen, so it was not silent
         elif around.left and empty:
             out.clear(*_NEED_OFFSETS)
         else:

@@ -183,7 +183,7 @@ def _stopped(v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
     waiting = v.work[-1] >= 2
     used = carry.had_members if empty else True
     missed = waiting and carry.pending >= 2 and quiet > v.silence_limit_ms
-    still = waiting and carry.moved_ms != v.t
+    still = waiting and quiet > v.silence_limit_ms
     topics = skew.frozen_topics
     if not missed and not topics and "commits-stopped" not in out.was and "group-empty" not in out.was:
         return

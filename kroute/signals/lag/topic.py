@@ -25,6 +25,8 @@ MOST_RESTS = 16
 HOT, HOT_UNKNOWN = 3.0, 5.0
 """Times its siblings' median: a partition that is hot, where the topic's usual skew is known and where it is not."""
 HOT_AT_ALL = 0.7 * HOT
+HOT_UNKNOWN_MS = 180_000
+"""Where its usual skew is not known, over so long: producers without keys write to one partition for a minute, then to another."""
 MIN_RECORDS = 100
 """Fewer records than this in the window say nothing about skew."""
 SURGE = 1.5
@@ -147,6 +149,8 @@ class TopicWindow:
         e = self._ends(first)
         h.first_ms = min(h.first_ms or t, hist.t[0])
         b = max(0, hist.n - 7)
+        while not h.skew.known and b > first and t - hist.t[b] < HOT_UNKNOWN_MS:
+            b -= 1
         then = e[b - first]
         seconds = max((t - hist.t[b]) / 1000.0, 0.001)
         before = h.moved_ms
@@ -226,7 +230,7 @@ class TopicWindow:
         """L21: one partition takes twice the share that is usual for this topic, and three times its siblings' median; five
         times while nothing is known to be usual. One that had no record until lately is no sibling."""
         delta = made[in_use]
-        if len(delta) < 2 or self.history.n < 4:
+        if len(delta) < 2 or self.history.n < 4 or (not self.head.skew.known and 1000.0 * seconds < HOT_UNKNOWN_MS):
             return
         if int(np.maximum.reduce(delta)) < HOT_AT_ALL * int(np.minimum.reduce(delta)) or int(np.add.reduce(delta)) < MIN_RECORDS:
             return
@@ -304,7 +308,7 @@ class TopicWindow:
         """Take a settled point into the baselines, unless a symptom is active: trouble is not usual."""
         h, hist = self.head, self.history
         i = hist.n - 1 - FOLD
-        if i < 1 or hist.t[i] <= h.folded_ms or "produce-stopped" in h.active or "partition-hot" in h.active:
+        if i < 1 or hist.t[i] <= h.folded_ms or "produce-stopped" in h.active:
             return
         if "produce-surge" in h.active and hist.t[-1] - h.active["produce-surge"][0] < SURGE_USUAL_MS:
             return
@@ -319,6 +323,8 @@ class TopicWindow:
             if gap < REST_SLACK_MS or not h.rests or h.rests[-1][1] != hist.t[i]:  # a rest says nothing of gaps at work
                 h.gap_ms = max(gap, int(h.gap_ms * 0.99))
             h.folded_moved_ms = hist.t[i]
+        if "partition-hot" in h.active:
+            return
         old = e[max(0, i - 6) - hist.n]
         delta = (at - old)[old > 0]
         if len(delta) >= 2 and int(np.add.reduce(delta)) >= MIN_RECORDS:

@@ -276,6 +276,28 @@ def test_l21_partitions_that_were_just_added_make_no_other_hot() -> None:
         assert b.active(THE_TOPIC) == ()
 
 
+def test_l21_before_its_usual_skew_is_known_a_partition_that_has_its_turn_is_not_hot() -> None:
+    """Producers without keys write to one partition for a minute or two, then to the other."""
+    b, ends = Bench(), [0, 0]
+    for k in range(60):
+        turn = k // 9 % 2
+        ends[turn] += 100
+        ends[1 - turn] += 15
+        b.feed(poll(10 * k, list(ends), list(ends), interval_s=10))
+        assert "partition-hot" not in b.active(THE_TOPIC), k
+
+
+def test_l20_a_topic_with_a_hot_partition_may_fall_silent_too() -> None:
+    b, ends = Bench(), [0] * 4
+    for k in range(60):
+        for i in range(4):
+            ends[i] += 0 if k >= 50 else 30_000 if i == 1 else 1_000
+        b.feed(poll(30 * k, list(ends), list(ends)))
+        if k == 45:
+            assert b.active(THE_TOPIC) == ("partition-hot",)
+    assert "produce-stopped" in b.active(THE_TOPIC)
+
+
 def test_l22_a_stable_end_that_moves_is_not_stuck() -> None:
     b = Bench()
     for k in range(30):
@@ -520,3 +542,29 @@ def rolled(*crews: str) -> Bench:
 )
 def test_l12_l13_members_replaced_one_after_the_other_are_a_restart_of_all(crews: tuple[str, ...], storm: bool) -> None:
     assert bool({"rebalancing", "member-churn"} & rolled(*crews).ever()) is storm
+
+
+def test_l3_commits_that_come_again_end_it_however_seldom_they_come() -> None:
+    """Who commits in every fourth poll is seen at work in one of four polls only."""
+    b, committed = Bench(), 0
+    for k in range(150):
+        if k % 4 == 0 and not 100 <= k < 120:
+            committed = K * k
+        b.feed(poll(30 * k, [committed], [K * k]))
+        if k in (110, 119):
+            assert "commits-stopped" in b.active()
+    assert "commits-stopped" not in b.active()
+
+
+def test_l3_a_group_of_whose_topic_nothing_was_seen_was_not_silent() -> None:
+    """Its topic was deleted, and made anew; until its first commit there nothing is known of it."""
+    b = Bench()
+    for k in range(140):
+        if k < 100:
+            b.feed(poll(30 * k, [K * (k // 4 * 4)], [K * k]))
+        elif k < 110:
+            b.feed(poll(30 * k, [], []))
+        else:
+            made = K * (k - 110)
+            b.feed(poll(30 * k, [K * ((k - 110) // 4 * 4) if k >= 113 else None], [made]))
+        assert "commits-stopped" not in b.active(), k

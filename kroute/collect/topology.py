@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from kafka.admin import ConfigResource, KafkaAdminClient
-from kafka.errors import KafkaError, RetriableError
+from kafka.errors import KafkaError, NotCoordinatorError, RetriableError, UnknownBrokerIdError
 from kafka.net.compat import KafkaNetClient
 
 from kroute.collect.lag import librdkafka, timeout_s, why
@@ -34,6 +34,8 @@ PLACED_INTERNAL = ("__consumer_offsets", "__transaction_state")
 MAX_TRANSACTIONS = 1000
 OPEN_STATES = ("Ongoing", "PrepareCommit", "PrepareAbort")
 STORAGE_ERROR = 56  # KAFKA_STORAGE_ERROR
+OUTDATED = (UnknownBrokerIdError, NotCoordinatorError)
+"""What a client says, or hears, that does not know of a broker that is back or of a coordinator that moved."""
 PATIENCE = 3
 """So many requests without an answer a poll waits for; then it tells what it has."""
 T = TypeVar("T")
@@ -63,6 +65,8 @@ class TopologyPoller:
         self._until = 0.0
         self._silent: dict[int, None] = {}
         """Brokers that gave no answer in this poll."""
+        self._outdated = False
+        """The client goes by what it learnt up to five minutes ago (``metadata.max.age.ms``), and that is no more."""
 
     @property
     def unable(self) -> dict[str, str]:
@@ -77,7 +81,10 @@ class TopologyPoller:
         """
         now = time.time_ns() // 1_000_000
         try:
-            return split(TOPIC, self.cluster, self._topology(now), "topics")
+            told = self._topology(now)
+            if self._outdated:
+                self.close()
+            return split(TOPIC, self.cluster, told, "topics")
         except (KafkaException, KafkaError, OSError) as e:
             self.close()
             raise SourceUnreachable(f"Kafka cluster {self.cluster}: {why(e)}") from None
@@ -91,7 +98,7 @@ class TopologyPoller:
 
     def close(self) -> None:
         """Drop the connections; the next poll makes new ones."""
-        admin, self._admin = self._admin, None
+        admin, self._admin, self._outdated = self._admin, None, False
         if admin is not None:
             try:
                 admin.close()
@@ -254,6 +261,7 @@ class TopologyPoller:
                 raise RuntimeError("no time was left in this poll")
             answer = call()
         except (KafkaError, KafkaException, OSError, KeyError, ValueError, RuntimeError) as e:
+            self._outdated |= isinstance(e, OUTDATED)
             if broker is not None and isinstance(e, (RetriableError, OSError)):
                 self._silent[broker] = None
             reason = why(e)

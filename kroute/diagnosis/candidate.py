@@ -191,7 +191,7 @@ def still(c: Candidate, e: Entity, kinds: Iterable[str], evidence: Evidence) -> 
     later after its end that began."""
     if not c.stands:
         return 1.0
-    there = evidence.board.of(e)
+    there = {**evidence.shown[e].symptoms, **evidence.board.of(e)}  # what comes back has begun anew
     after = min((there[k].since_ms for k in kinds if k in there), default=c.ended) - c.ended
     return 1.0 if after <= 0 else LATER * 0.5 ** max(0.0, after / LATER_HALVES_MS - 2.0)
 

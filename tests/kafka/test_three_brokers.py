@@ -146,17 +146,24 @@ async def test_a_real_exporter_gives_the_idle_ratio_and_a_killed_broker_is_told(
         finally:
             kafka3.restart(victim)
         wait_for(lambda: state_of(topology, victim) == "alive", 120, "the broker to be back")
+        wait_for(
+            lambda: told_of(topology, victim, "log_dirs"), 30, "its log dirs to be read, which its client did not know again"
+        )
     finally:
         topology.close()
         await http.close()
 
 
-def state_of(topology: TopologyPoller, broker: int) -> str | None:
+def state_of(topology: TopologyPoller, broker: int) -> Any:
+    return told_of(topology, broker, "state")
+
+
+def told_of(topology: TopologyPoller, broker: int, field: str) -> Any:
     try:
         values: list[Topology] = [decode(m.topic, m.value) for m in topology.poll()]
     except SourceUnreachable:
         return None
-    return next((b.state for b in values[0].brokers if b.id == broker), None)
+    return next((getattr(b, field) for b in values[0].brokers if b.id == broker), None)
 
 
 @pytest.fixture

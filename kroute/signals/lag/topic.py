@@ -26,11 +26,13 @@ HOT, HOT_UNKNOWN = 3.0, 5.0
 """Times its siblings' median: a partition that is hot, where the topic's usual skew is known and where it is not."""
 HOT_AT_ALL = 0.7 * HOT
 HOT_UNKNOWN_MS = 180_000
-"""Where its usual skew is not known, over so long: producers without keys write to one partition for a minute, then to another."""
+"""Where its usual skew is not known, over so long: without keys producers write to one partition for a minute, then to another."""
 MIN_RECORDS = 100
 """Fewer records than this in the window say nothing about skew."""
 SURGE = 1.5
 """Times its usual rate at least: a topic of which far more is written."""
+SURGE_FAR = 2.0
+"""Times what would be a surge: a flood, which who reads it was not made for."""
 SURGE_POLLS = 2
 SURGE_USUAL_MS = 7_200_000
 """What has lasted for so long is what is usual now."""
@@ -265,7 +267,7 @@ class TopicWindow:
 
         def l25() -> Found:
             why = f"{number(newest[-1])}/s are written for {span((t - since) / 1000.0)}, usual is {number(h.rate.mid)}/s"
-            return Found(since, newest[-1], why, {})
+            return Found(since, newest[-1], why, {"far": "yes"} if min(newest) > SURGE_FAR * least else {})
 
         out.say("produce-surge", fires, max(newest) > least, l25)
 

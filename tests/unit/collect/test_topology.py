@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from kafka.errors import ClusterAuthorizationFailedError, RequestTimedOutError
+from kafka.errors import ClusterAuthorizationFailedError, RequestTimedOutError, UnknownBrokerIdError
 
 from kroute.collect import topology
 from kroute.collect.message import Own
@@ -20,13 +20,15 @@ TIMEOUT_S = 5.0
 
 
 class Cluster:
-    """Brokers 1 to 3 behind both clients; ``hangs``: who lets each request time out; ``denies``: who tells no log dirs."""
+    """Brokers 1 to 3 behind both clients; ``hangs``: who lets each request time out; ``denies``: who tells no log dirs;
+    ``unknown``: whom the client does not know."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.asked: list[tuple[str, int | None]] = []
         self.hangs: tuple[int | None, ...] = ()
         self.denies: tuple[int, ...] = ()
+        self.unknown: tuple[int, ...] = ()
 
     def list_topics(self, timeout: float) -> Any:
         return SimpleNamespace(brokers={i: SimpleNamespace(id=i, host="h") for i in (1, 2, 3)}, topics={})
@@ -58,6 +60,8 @@ class Cluster:
 
     def _ask(self, what: str, broker: int | None) -> None:
         self.asked.append((what, broker))
+        if broker in self.unknown:
+            raise UnknownBrokerIdError
         if broker in self.hangs:
             self.now += TIMEOUT_S
             raise RequestTimedOutError
@@ -117,3 +121,23 @@ def test_where_the_other_client_cannot_connect_metadata_is_told_with_the_racks_k
     told = msgspec.json.decode(poller.poll()[0].value, type=Topology)
     assert [(b.id, b.rack, b.state) for b in told.brokers] == [(i, f"r{i}", "alive") for i in (1, 2, 3)]
     assert "brokers" in poller.unable
+
+
+def test_a_client_that_does_not_know_who_is_back_is_replaced_at_the_next_poll(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it learnt of the cluster it keeps for five minutes; so long the log dirs of a broker that had returned were not told."""
+    made: list[Cluster] = []
+
+    def client(**_: Any) -> Cluster:
+        made.append(cluster)
+        return cluster
+
+    monkeypatch.setattr(topology, "KafkaAdminClient", client)
+    poller = TopologyPoller("c", Kafka("h:9092"), Own(Names(), "kroute"), interval_ms=10_000)
+    cluster.unknown = (2,)
+    poller.poll()
+    cluster.unknown = ()
+    told = msgspec.json.decode(poller.poll()[0].value, type=Topology)
+    poller.poll()
+    assert (len(made), [len(b.log_dirs) for b in told.brokers]) == (2, [1, 1, 1])

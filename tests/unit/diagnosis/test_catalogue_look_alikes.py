@@ -144,6 +144,11 @@ def twice_as_much_is_written_and_one_reader_falls_behind(w: Town) -> None:
     w.ill("group/g1", "lag-growing", "commits-slow")
 
 
+def ten_times_as_much_is_written_and_one_reader_falls_behind(w: Town) -> None:
+    w.ill("topic/t1", "produce-surge", detail={"far": "yes"})
+    w.ill("group/g1", "lag-growing", "commits-slow")
+
+
 def one_principal_writes_so_much_that_its_topic_surges(w: Town) -> None:
     twice_as_much_is_written_and_all_readers_fall_behind(w)
     w.ill("principal/p1", "dominates")
@@ -256,6 +261,7 @@ PAIRS: list[tuple[str, Callable[[Town], None], str, str]] = [
     ("broker-storage-pressure", a_slow_disk_whose_leaders_were_moved_away, "broker/3", "kafka"),
     ("traffic-surge", twice_as_much_is_written_and_all_readers_fall_behind, "topic/t1", "kafka"),
     ("slow-consumer", twice_as_much_is_written_and_one_reader_falls_behind, "group/g1", "kafka"),
+    ("traffic-surge", ten_times_as_much_is_written_and_one_reader_falls_behind, "topic/t1", "kafka"),
     ("noisy-tenant", one_principal_writes_so_much_that_its_topic_surges, "principal/p1", "kafka"),
     ("network-platform", all_probes_fail_and_signals_stop, "cluster/prod", "kafka"),
     ("telemetry-loss", signals_stop_while_the_data_path_is_well, "source/broker-metrics/broker", "kafka"),

@@ -26,7 +26,7 @@ HOT, HOT_UNKNOWN = 3.0, 5.0
 """Times its siblings' median: a partition that is hot, where the topic's usual skew is known and where it is not."""
 HOT_AT_ALL = 0.7 * HOT
 HOT_UNKNOWN_MS = 180_000
-"""Where its usual skew is not known, over so long: without keys producers write to one partition for a minute, then to another."""
+"""Where its usual skew is not known, over so long: without keys producers write to one partition for a minute, then another."""
 MIN_RECORDS = 100
 """Fewer records than this in the window say nothing about skew."""
 SURGE = 1.5

@@ -1,7 +1,8 @@
 """Who suffers from an incident: groups and topics on its cause's impact paths that show it, and those in the evidence.
 
 I12 what begins to suffer when the cause is over for a while is not its impact, whatever path leads there
-I14 who has an incident of its own suffers from that, and from another only where it shows what that one explains
+I14 who has an incident of its own, or falls behind by what one explains, suffers from that, and from another only where it
+    shows what that one explains
 """
 
 from __future__ import annotations
@@ -15,19 +16,28 @@ from kroute.diagnosis.paths import Walker
 from kroute.incidents import recovery
 from kroute.incidents.model import Incident
 from kroute.signals.board import Board
+from kroute.signals.table import BY_KIND
 
 IMPACT = ("objective-breached", "objective-at-risk")
 MAX_AFFECTED = 500
+BEHIND = ("lag", "membership", "position", "retention", "skew")
+"""Families of what makes a group fall behind."""
 AFTER_MS = 60_000
 """An objective is missed a poll or two after what made it so."""
 
 
 def own_troubles(live: Iterable[Incident], walker: Walker) -> dict[Entity, dict[str, None]]:
-    """Groups and topics that are the root of an incident that goes on, or whose sink is → the ids of those."""
+    """Groups and topics that are the root of an incident that goes on, or whose sink is, or of which it explains why they fall
+    behind → the ids of those."""
     out: dict[Entity, dict[str, None]] = {}
     for inc in live:
-        if inc.root.kind in ("group", "topic", "connector") and inc.cause != UNKNOWN and inc.phase != "recovering":
+        if inc.cause == UNKNOWN or inc.phase == "recovering":
+            continue
+        if inc.root.kind in ("group", "topic", "connector"):
             for e in walker.walk(inc.root, ("group",)) if inc.root.kind == "connector" else [inc.root]:
+                out.setdefault(e, {})[inc.id] = None
+        for (e, kind), held in inc.evidence.items():
+            if held.cleared_ms is None and e.kind == "group" and BY_KIND[kind].family in BEHIND:
                 out.setdefault(e, {})[inc.id] = None
     return out
 

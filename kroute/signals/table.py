@@ -37,7 +37,7 @@ KINDS: tuple[K, ...] = (
     K("partition-hot", "topic", LAG, "skew", 0.002, 0.15, "L21", ("end",), "one partition takes far more than its siblings"),
     K("stable-end-stuck", "topic", LAG, "transactions", 0.0001, 0.05, "L22", ("end", "stable_end"), "last stable offset fixed while the end grows"),
     K("data-stale", "topic", LAG, "impact", 0.0, 0.0, "L23", ("end",), "no record for longer than its objective allows"),
-    K("produce-surge", "topic", LAG, "traffic", 0.02, 0.15, "L25", ("end",), "far more is written than its own baseline ever saw"),
+    K("produce-surge", "topic", LAG, "traffic", 0.3, 0.15, "L25", ("end",), "far more is written than its own baseline ever saw"),
     # Links, judged from the groups and topics of their source.
     K("link-both-sides", "link", LAG, "cutover", 1e-5, 0.05, "L24", ("committed", "end"), "groups commit or topics are written on the source of a promoted link"),
     # Brokers and cluster, judged from scrapes. Rules M1–…

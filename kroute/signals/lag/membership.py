@@ -15,6 +15,8 @@ from kroute.signals.lag.view import Usual, View
 UNSETTLED = frozenset({"PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling"})
 GAPS = 6
 OFTEN = 3
+SEVERAL = 3
+"""So many partitions that are read from afar have to be behind, and two that are not to keep up, for that to be why."""
 """This many of the newest ``GAPS`` polls make a habit."""
 TWICE = 2
 """Gaps in which all members were replaced: each of them is as many leaving and joining, seen at once between rare polls, and
@@ -146,7 +148,9 @@ def remote(ring: Ring, v: View | None, out: Verdict, carry: Carry, usual: Usual,
     def l15() -> Found:
         tail = ", where the lag sits" if slow else f"; usual is {usual.remote.mid:.0%}"
         why = f"{remote_n} of {known} partitions are read from a leader in another rack{tail}"
-        return Found(v.t, share, why, {"racks": sorted({r for r in racks.of_member if r})})
+        behind = int(np.count_nonzero(v.lag[-1, far])) if slow else 0
+        sits = {"lag": "remote"} if behind >= SEVERAL and known - remote_n >= 2 else {}
+        return Found(v.t, share, why, {"racks": sorted({r for r in racks.of_member if r}), **sits})
 
     out.say("reading-remote", grown or slow, grown, l15)
 

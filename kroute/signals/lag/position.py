@@ -16,6 +16,8 @@ SHOWN_MS = 5 * 60_000
 """What happened once is shown for this long at least: long enough to be weighed with what follows."""
 FAST = 5_000.0
 """Records per second and partition that a fast consumer may well read."""
+SUDDEN = 5.0
+"""Times as fast as ever seen: more than who was as far behind all along becomes faster of a sudden."""
 
 
 def position(ring: Ring, v: View, skew: Skew, out: Verdict, carry: Carry) -> None:
@@ -94,7 +96,7 @@ def _skipped(v: View, skew: Skew, carry: Carry) -> None:
         rates = [(v.read[i + 1] - v.read[i]) * 1000.0 / max(1, v.polls[i + 1].t - v.polls[i].t) for i in range(v.n - 2)]
         can = max([v.rate, *rates, v.usual.read.high if v.usual.read.known else 0.0])
         step = v.committed[-1] - v.committed[-2]
-        if jump / since_move <= max(20.0 * can, 0.0 if _means_to(v) else FAST * int((step > 0).sum())):
+        if jump / since_move <= (SUDDEN * can if _means_to(v) else max(20.0 * can, FAST * int((step > 0).sum()))):
             return
     step = v.committed[-1] - v.committed[-2]
     columns = [int(i) for i in np.flatnonzero(step > 0)]
@@ -105,7 +107,8 @@ def _skipped(v: View, skew: Skew, carry: Carry) -> None:
 
 def _means_to(v: View) -> bool:
     """True for a group that reads on and on and is as far behind as ever: it means to be, and does not come to an end at once."""
-    reads = all(b > a for a, b in itertools.pairwise(v.read[:-1])) and min(v.work[:-1]) > 5 * v.rate * v.step_s
+    moved = [0, *(i for i in v.moves() if i < v.n - 1), v.n - 1]
+    reads = max(b - a for a, b in itertools.pairwise(moved)) <= v.commit_polls and min(v.work[:-1]) > 5 * v.rate * v.step_s
     return reads and v.usual.behind.known and v.work[-2] <= 2.0 * v.usual.behind.mid * v.rate
 
 
@@ -113,9 +116,9 @@ def _lost(ring: Ring, v: View, skew: Skew, carry: Carry) -> None:
     """L8: the commit lies below the log start: retention took records that were never read (redpanda#30624).
 
     A reader that is told so goes on at the log start at once (``auto.offset.reset=earliest``), between two polls: where
-    the log start has passed a commit that stood still, what lies between is lost too.
+    the log start has passed a commit that stood still, what lies between is lost too. Who was never seen to read loses nothing.
     """
-    if v.t != ring.polls[-1].t or v.inside:
+    if v.t != ring.polls[-1].t or v.inside or (v.polls[-1].state == "Empty" and not v.was.had_members):
         return
     start = ring.start if len(v.cols) == ring.width else ring.start[v.cols]
     if not np.count_nonzero(v.committed[-2:] < start):

@@ -195,6 +195,18 @@ def reads_across_zones_and_everything_else_fine(w: Town) -> None:
     w.ill("group/g3", "cross-zone-high", "reading-remote", "lag-growing")
 
 
+def what_it_reads_from_afar_is_behind_and_nothing_else(w: Town) -> None:
+    w.ill("group/g3", "lag-growing", "commits-slow", "reading-remote", detail={"lag": "remote"})
+
+
+def a_slow_group_that_reads_from_another_rack(w: Town) -> None:
+    w.ill("group/g3", "lag-growing", "commits-slow", "reading-remote")
+
+
+def all_sinks_of_a_worker_stop_and_nothing_else_is_known(w: Town) -> None:
+    w.all_ill("group", "commits-stopped", "lag-growing", of=[f"connect-s{i}" for i in (1, 3, 5)])
+
+
 def one_topic_silent(w: Town) -> None:
     w.ill("topic/t6", "produce-stopped")
     w.ill("connector/c/crm", "task-failed", detail={"trace_kind": "system", "type": "source"})
@@ -257,6 +269,9 @@ PAIRS: list[tuple[str, Callable[[Town], None], str, str]] = [
     ("broker-down", one_broker_of_a_rack_gone, "broker/3", "kafka"),
     ("network-rack", all_brokers_of_a_rack_gone, "rack/b", "kafka"),
     ("replica-catch-up", behind_with_reassignments_listed, "cluster/prod", "kafka"),
+    ("cross-zone-reads", what_it_reads_from_afar_is_behind_and_nothing_else, "group/g3", "kafka"),
+    ("slow-consumer", a_slow_group_that_reads_from_another_rack, "group/g3", "kafka"),
+    ("connect-capacity", all_sinks_of_a_worker_stop_and_nothing_else_is_known, "connect-worker/c/w1", "kafka"),
     ("replica-catch-up", a_broker_that_was_away_copies_what_it_missed, "cluster/prod", "kafka"),
     ("broker-storage-pressure", a_slow_disk_whose_leaders_were_moved_away, "broker/3", "kafka"),
     ("traffic-surge", twice_as_much_is_written_and_all_readers_fall_behind, "topic/t1", "kafka"),

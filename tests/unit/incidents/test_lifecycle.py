@@ -444,6 +444,26 @@ def test_i14_who_has_an_incident_of_its_own_suffers_from_that() -> None:
     assert [e.name for e in quorum.affected] == ["b"]
 
 
+def test_i14_who_falls_behind_by_what_an_incident_explains_suffers_from_that() -> None:
+    """The system that its sink writes to is down; a broker that leads its topic is busy, as it mostly is."""
+    story = Story()
+    story.group("a", topic="clicks", leaders=(1,))
+    for name in ("x", "y"):
+        story.sink(name)
+    story.say("broker/1", "handler-idle-low", "request-queue-high", "latency-high")
+    story.say("group/a", "objective-breached")
+    story.run(60)
+    (busy,) = story.life.incidents.values()
+    assert (busy.cause, [e.name for e in busy.affected]) == ("broker-saturation", ["a"])
+    for name in ("x", "y"):
+        story.say(f"connector/c/{name}", "task-failed")
+        story.say(f"group/connect-{name}", "group-empty", "objective-breached")
+    story.run(60)
+    down = next(i for i in story.life.incidents.values() if i.cause == "system-down")
+    assert [e.name for e in down.affected] == ["connect-x", "connect-y"]
+    assert [e.name for e in busy.affected] == ["a"]
+
+
 def test_i15_a_restart_of_a_broker_in_trouble_is_no_second_incident() -> None:
     story = Story()
     names = [f"g{i}" for i in range(6)]

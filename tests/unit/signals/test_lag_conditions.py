@@ -67,6 +67,15 @@ def test_records_lost_between_two_polls_are_told_although_the_commit_stands_at_t
     assert b.symptom("records-lost").value == 32_000
 
 
+@pytest.mark.parametrize("used", [True, False])
+def test_who_was_never_seen_to_read_loses_no_records(used: bool) -> None:
+    """L8: the offsets of an abandoned group fall below the log start with time, and nobody is the worse for it."""
+    b = simulate(Bench(), 30, members=(member("m", range(4)),)) if used else Bench()
+    for k in range(30, 50):
+        b.feed(poll(30 * k, [50_000] * 4, [3000 * k] * 4, state="Empty", members=(), start=[3000 * (k - 20)] * 4))
+    assert ("records-lost" in b.ever()) == used
+
+
 def test_a_log_start_above_the_log_end_is_none() -> None:
     b = Bench()
     for k in range(30):
@@ -287,12 +296,12 @@ def test_a_position_that_jumped_before_the_first_generation_is_stable_was_reset(
     assert "offset-skipped" in b.active()
 
 
-@pytest.mark.parametrize("behind", [40, 3])
-def test_a_reader_that_means_to_be_behind_and_is_at_the_end_at_once_was_reset(behind: int) -> None:
+@pytest.mark.parametrize(("behind", "every"), [(40, 1), (3, 1), (40, 2)])
+def test_a_reader_that_means_to_be_behind_and_is_at_the_end_at_once_was_reset(behind: int, every: int) -> None:
     """L7: it read on and on without catching up, so what lies between was not read; who is hardly behind may have been quick."""
     b = Bench()
     for k in range(60):
-        late = behind if k < 50 else 0
+        late = behind + k % every if k < 50 else 0
         b.feed(poll(30 * k, [3000 * (k + 60 - late)] * 4, [3000 * (k + 60)] * 4, members=(member("m", range(4)),)))
     assert ("offset-skipped" in b.ever()) == (behind == 40)
 

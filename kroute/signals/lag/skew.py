@@ -50,6 +50,7 @@ class Skew:
     frozen_since_ms: int = 0
     growing_topics: list[str] = field(default_factory=list)
     _led: dict[str, Any] | None = None
+    _brokers: list[Ints] | None = None
 
     def name(self, i: int) -> tuple[str, int]:
         """Topic and partition id of the view's column ``i``."""
@@ -72,15 +73,31 @@ class Skew:
         detail = self.where(columns)
         return detail | {"leader": broker, "led": {**detail.get("led", {}), str(broker): 1.0}}
 
+    def stuck(self, columns: Sequence[int]) -> dict[str, Any]:
+        """``where`` for partitions that stand still: whose they are says more than where else the group falls behind."""
+        detail = self.where(columns)
+        whose: dict[str, int] = {}
+        for i in columns:
+            for b in dict.fromkeys(str(at[i]) for at in self._serving() if at[i] >= 0):
+                whose[b] = whose.get(b, 0) + 1
+        led = detail.get("led", {}) | {b: 1.0 for b, n in whose.items() if n == len(columns)}
+        return detail | {"led": dict(sorted(led.items())[:CAP])} if led else detail
+
     def led(self) -> dict[str, Any]:
         """Detail that says how far the lag is that of what a broker or a rack leads (``led.leading``)."""
         if self._led is None:
+            self._led = leading(self.v, self._serving(), self.leaders.rack)
+        return self._led
+
+    def _serving(self) -> list[Ints]:
+        """Broker by column of the view: who leads it, led it when it went, and whose copy is read; -1 where nobody."""
+        if self._brokers is None:
             leaders = self.ring.leader[self.v.cols].astype(np.int64)
             for i in np.flatnonzero(leaders < 0).tolist():
                 known = self.leader(i)
                 leaders[i] = -1 if known is None else known
-            self._led = leading(self.v, [leaders, *self._others(leaders)], self.leaders.rack)
-        return self._led
+            self._brokers = [leaders, *self._others(leaders)]
+        return self._brokers
 
     def _others(self, leaders: Ints) -> list[Ints]:
         """By column of the view who led it when it went, and whose copy its reader finds in its own rack, -1 where nobody."""
@@ -212,7 +229,7 @@ def _stuck(
             f"{stands} stands at offset {offset} for {span((v.t - since) / 1000.0)} while siblings move, "
             f"{number(float(v.lag[-1, columns].sum()))} records wait"
         )
-        return Found(since, float(v.lag[-1, columns].sum()), why, s.where(columns) | {"offset": offset})
+        return Found(since, float(v.lag[-1, columns].sum()), why, s.stuck(columns) | {"offset": offset})
 
     out.say("partition-stuck", bool(lone), bool(lone), l9)
     return frozen, since

@@ -29,6 +29,8 @@ NEW_MOVES, FIRST_PAUSE = 10, 3
 last so many times as long."""
 SELDOM = 4
 """Who commits less often than every so many polls comes now and then."""
+YOUNG = 4
+"""A rise is told within so many polls."""
 READ_UNCOMMITTED = 2
 
 
@@ -119,13 +121,17 @@ class View:
         """Time of the newest poll before this lag (one number a poll) began to rise: at which it was ``usual`` at most.
 
         Where a group commits in every other poll or less often, its lag is healthy up to what commits leave mostly: of the lows
-        before the newest commit periods three in four are no higher.
+        before the newest commit periods three in four are no higher. So it is for others with the lags of some polls ago, up to
+        half of the newest: the lowest of a lag that goes up and down may lie far back.
         """
         level = max(self.level(lags), usual)
         if self.tooth > 1:
             before = lags[: -self.tooth - 1]
             lows = sorted(b for a, b, c in zip(before, before[1:], before[2:], strict=False) if a >= b <= c)
             level = max([level, *lows[: 3 * len(lows) // 4 + 1]])
+        elif len(lags) > 2 * YOUNG:
+            before = sorted(lags[:-YOUNG])
+            level = max(level, min(before[3 * len(before) // 4], lags[-1] // 2))
         return next(p.t for p, w in zip(reversed(self.polls), reversed(lags), strict=True) if w <= level)
 
     @staticmethod

@@ -369,6 +369,12 @@ def test_what_is_merely_unusual_buys_nothing(sight: tuple[tuple[str, tuple[str, 
     assert w.causes() == []
 
 
+def test_what_little_waits_may_wait_where_it_is_read_from_afar() -> None:
+    w = Town()
+    w.ill("group/g3", "reading-remote", detail={"lag": "remote"})
+    assert w.causes() == []
+
+
 def test_members_come_and_go_while_a_deployment_runs_and_nothing_is_wrong() -> None:
     w = Town()
     w.declare("deploy", "group/g1", at=w.now - 660_000, ends=w.now)

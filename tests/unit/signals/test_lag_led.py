@@ -29,6 +29,14 @@ def test_lag_where_one_broker_leads_is_its_own() -> None:
     assert b.symptom("partition-lagging").detail["led"] == {"1": 1.0}
 
 
+def test_a_partition_that_stands_still_is_its_leaders_however_much_more_waits_elsewhere() -> None:
+    def lag(i: int, k: int) -> int:
+        return STEP * k if i == 4 else 1_000 * k if i in (0, 2) and k < 6 else 6_000 if i in (0, 2) else 0
+
+    detail = behind(lag, polls=30).symptom("partition-stuck").detail
+    assert (detail["partitions"], detail["led"]["1"]) == ([f"{TOPIC}/4"], 1.0)
+
+
 def test_lag_that_grows_everywhere_is_no_leaders() -> None:
     assert behind(lambda i, k: 300 * k).symptom("lag-growing").detail["led"] == {}
 

@@ -581,3 +581,13 @@ def test_l3_a_group_of_whose_topic_nothing_was_seen_was_not_silent() -> None:
             made = K * (k - 110)
             b.feed(poll(30 * k, [K * ((k - 110) // 4 * 4) if k >= 113 else None], [made]))
         assert "commits-stopped" not in b.active(), k
+
+
+def test_l1_a_rise_began_after_the_ups_and_downs_before_it() -> None:
+    """The lowest lag of the window lies far back, by chance; what is usual is known by more than that one poll."""
+    b, noise = Bench(), random.Random(2)
+    for k in range(22):
+        lag = int(noise.uniform(600, 3000)) if k != 12 else 20
+        lag += 3 * K * max(0, k - 18)
+        b.feed(poll(60 * k, [2 * K * k - lag], [2 * K * k], interval_s=60))
+    assert b.symptom("lag-growing").since_ms == b.seen[18][0]

@@ -28,10 +28,14 @@ AFTER_MS = 60_000
 
 def own_troubles(live: Iterable[Incident], walker: Walker) -> dict[Entity, dict[str, None]]:
     """Groups and topics that are the root of an incident that goes on, or whose sink is, or of which it explains why they fall
-    behind → the ids of those."""
+    behind, and those that one which recovers still affects → the ids of those."""
     out: dict[Entity, dict[str, None]] = {}
     for inc in live:
-        if inc.cause == UNKNOWN or inc.phase == "recovering":
+        if inc.cause == UNKNOWN:
+            continue
+        if inc.phase == "recovering":
+            for e in inc.affected:  # who reads a backlog still
+                out.setdefault(e, {})[inc.id] = None
             continue
         if inc.root.kind in ("group", "topic", "connector"):
             for e in walker.walk(inc.root, ("group",)) if inc.root.kind == "connector" else [inc.root]:

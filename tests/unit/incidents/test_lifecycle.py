@@ -462,6 +462,12 @@ def test_i14_who_falls_behind_by_what_an_incident_explains_suffers_from_that() -
     down = next(i for i in story.life.incidents.values() if i.cause == "system-down")
     assert [e.name for e in down.affected] == ["connect-x", "connect-y"]
     assert [e.name for e in busy.affected] == ["a"]
+    for name in ("x", "y"):
+        story.say(f"connector/c/{name}")
+        story.say(f"group/connect-{name}", "objective-breached")
+    story.run(15)
+    assert (down.phase, [e.name for e in down.affected]) == ("recovering", ["connect-x", "connect-y"])
+    assert [e.name for e in busy.affected] == ["a"], "who reads a backlog suffers from what that built up by"
 
 
 def test_i15_a_restart_of_a_broker_in_trouble_is_no_second_incident() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from kroute.collect.aliases import Aliases
@@ -14,6 +15,9 @@ from kroute.contracts.inputs import BrokerMetrics, Sample, Source
 from kroute.errors import SourceUnreachable
 
 TOPIC = "broker-metrics"
+log = logging.getLogger(__name__)
+RATES = 2
+"""Scrapes after which rates are known, too."""
 ACCEPT = {"Accept": "text/plain;version=0.0.4;q=1,*/*;q=0.1"}
 
 
@@ -38,6 +42,8 @@ class ExpositionPoller:
         self._http = http
         self._own = own
         self._metrics = metrics
+        self._nothing = 0
+        """Scrapes in a row of which no metric is known."""
 
     async def poll(self) -> list[Message]:
         """One message of samples, in parts where it is large.
@@ -51,6 +57,9 @@ class ExpositionPoller:
         if not looks_like_exposition(text):
             raise SourceUnreachable(f"{self._url}: its answer is not a Prometheus exposition")
         samples = tuple(s for s in self._translator.samples(text, at) if not self._foreign(s))
+        self._nothing = 0 if samples else self._nothing + 1
+        if self._nothing == RATES:
+            log.warning("%s: no metric of %s is known to its aliases: it answers, and tells nothing", self.name, self._url)
         self._share(samples)
         message = BrokerMetrics(
             cluster=self.cluster, observed_at_ms=now, interval_ms=self.interval_ms, source=self._source, samples=samples

@@ -190,6 +190,7 @@ def _leaders(b: BrokerMemory, i: int, leads: int, at_ms: int, *, apart: bool) ->
         if leads >= LEADERS_BACK * b.usual or well or at_ms - b.lost_ms > LEADERS_MS:
             b.lost_ms = -1
     b.leads = leads
+    b.away = b.away and b.down_ms < 0  # it was on its way out
     if b.lost_ms < 0:
         return []
     why = f"broker {i} leads {leads} partitions, {b.usual} before" + ("; it was away for a moment" if b.away else "")

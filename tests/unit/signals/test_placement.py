@@ -196,9 +196,12 @@ def test_t10_a_broker_that_is_out_of_every_isr_at_once_and_leads_nothing_was_awa
     assert bench.symptom(broker(3), "leaders-moved").detail.get("away") == away
 
 
-def test_t10_a_broker_that_is_seen_gone_was_not_away_for_a_moment(bench: Bench) -> None:
+@pytest.mark.parametrize("leaves", [False, True])
+def test_t10_a_broker_that_is_seen_gone_was_not_away_for_a_moment(bench: Bench, leaves: bool) -> None:
+    """It gives its leaders away before it goes."""
     bench.feed(healthy(0))
-    bench.feed(without(3, 1))
+    bench.feed(without(3, 1, R if leaves else None))
+    bench.feed(without(3, 2))
     assert "away" not in bench.symptom(broker(3), "leaders-moved").detail
 
 

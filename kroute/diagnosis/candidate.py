@@ -9,7 +9,7 @@ D3  before onset + ``within`` an expected symptom is not observed yet
 D4  an expectation over many entities is one pattern: those that show it are covered so that together they make p, less
     surely where others do not show it; one that is not there counts against, down to −4 nats; one entity alone is no
     pattern, save where it tells the root from its like by itself, nor is a majority that more are well than show
-D5  a contradiction that is active counts against, clamped to −4 nats
+D5  a contradiction that is active counts against, clamped to −4 nats; what was over before it began does not
 D6  an effect older than its supposed cause by over a poll is covered with less of its p, down to a twentieth at two and a
     half; by over five it is none
 D7  a cause with required symptoms is considered only while one of them was seen; where none was observed at all it
@@ -40,8 +40,8 @@ OLDER_EFFECT = 0.05
 OLDER_POLLS = 2.5
 """Onsets are known to a poll on either side: some rules say when it was last well, others when it was first bad."""
 OLDER_MS = int(OLDER_POLLS * DEFAULT_INTERVAL_MS)
-LEAD_MS = 300_000
-"""So long before what defines a cause it may have shown otherwise."""
+PAST_MS, LEAD_MS = 60_000, 300_000
+"""What was over for so long when a cause began is no reason against it; so long before what defines it it may show otherwise."""
 CONCENTRATED = ("concentration", "majority")
 """Quantifiers that hold a share against what is found elsewhere; a majority that fewer show than do not is none."""
 LATER, LATER_HALVES_MS = 0.4, DEFAULT_INTERVAL_MS // 2
@@ -340,12 +340,13 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
     middles: Sequence[Entity] = (root,) if len(term.steps) == 1 else walker.walk(root, term.steps[:-1]) if term.steps else ()
     if not term.steps:
         s = evidence.symptom(root, term.kind)
-        if s is not None and term.matches(s):
+        if s is not None and term.matches(s) and s.last_ms >= out.onset - PAST_MS:
             first, count = (root, s), 1
     shows = [showing for middle in middles if (showing := evidence.showing(middle, term, walker))]
     led = parts_led(root, evidence) if shows and term.steps == LEADERS and root.kind == "group" else None
     for showing in shows:
         there = showing if led is None else {e: s for e, s in showing.items() if led.get(e.name)}
+        there = {e: s for e, s in there.items() if s.last_ms >= out.onset - PAST_MS} if evidence.past else there
         if there:
             count += len(there) - (root in there)
             mine = next(((e, s) for e, s in there.items() if e != root), None)

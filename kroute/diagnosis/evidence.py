@@ -74,6 +74,8 @@ class Evidence:
         self.now_ms = now_ms
         self.known = known
         """D17: cause and root of the incidents that recover and of which nothing is left."""
+        self.past = not episode.keys() <= board.active.keys()
+        """True where something is over, and was there in a running episode."""
         self._estate = estate
         self._census: dict[tuple[str, str, str], tuple[int, int]] = {}
         self._showing: dict[tuple[Entity, str, str, object], dict[Entity, Symptom]] = {}

@@ -10,7 +10,7 @@ import pytest
 
 from kroute.contracts.common import Entity
 from kroute.diagnosis import infer
-from kroute.diagnosis.candidate import Candidate
+from kroute.diagnosis.candidate import Candidate, weigh
 from kroute.diagnosis.evidence import Evidence
 from kroute.diagnosis.infer import diagnose
 from kroute.diagnosis.model import Hypothesis
@@ -128,6 +128,21 @@ def test_d5_a_contradiction_moves_the_cause_to_the_look_alike() -> None:
     assert w.causes() == [("slow-consumer", "group/connect-x")]
     w.see("connector/c/x", "put-latency-high")
     assert w.causes() == [("sink-throttled", "connector/c/x")]
+
+
+@pytest.mark.parametrize(("ago", "against"), [(90_000, False), (20_000, True)])
+def test_d5_what_was_over_before_it_began_is_no_contradiction(ago: int, against: bool) -> None:
+    """The broker that a group reads from was gone, and is back, when the group stops."""
+    w = World()
+    w.group("g", leaders=(2,))
+    gone = entity("broker/2")
+    began = w.now - 120_000
+    was = Symptom(kind="broker-gone", entity=gone, since_ms=began - 300_000, last_ms=began - ago, why="was gone")
+    w.see("group/g", "commits-stopped", "lag-growing", since=began)
+    evidence = Evidence(w.board, w.estate, {(gone, "broker-gone"): was}, w.changes, w.now)
+    c = weigh(w.catalogue.by_id["stopped-consumer"], entity("group/g"), evidence, Walker(w.estate))
+    assert c is not None
+    assert any("broker-gone" in "".join(map(str, said)) for _, said in c.against) is against
 
 
 def test_d6_an_effect_older_than_its_supposed_cause_counts_against_it() -> None:

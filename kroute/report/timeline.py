@@ -64,7 +64,7 @@ def _new(before: Alert, a: Alert) -> str:
     if before and a.get("severity") != before.get("severity"):
         said.append(f"severity {before.get('severity')} → {a.get('severity')}")
     if before and a.get("recovering") != before.get("recovering") and a.get("status") == "firing":
-        said.append("its root is clear, what is behind is being read" if a.get("recovering") else "its root shows symptoms again")
+        said.append("its root is clear" if a.get("recovering") else "its root shows symptoms again")
     felt, had_felt = _felt(a), _felt(before)
     said += [f"{who} {had_felt.get(who, 'fine')} → {state}" for who, state in felt.items() if had_felt.get(who, "fine") != state]
     for r in rows(a, "routes"):

@@ -9,7 +9,7 @@ D3  before onset + ``within`` an expected symptom is not observed yet
 D4  an expectation over many entities is one pattern: those that show it are covered so that together they make p, less
     surely where others do not show it; one that is not there counts against, down to −4 nats; one entity alone is no
     pattern, save where it tells the root from its like by itself, nor is a majority that more are well than show
-D5  a contradiction that is active counts against, clamped to −4 nats; what was over before it began does not
+D5  a contradiction that is active counts against, clamped to −4 nats; what was over elsewhere before it began does not
 D6  an effect older than its supposed cause by over a poll is covered with less of its p, down to a twentieth at two and a
     half; by over five it is none
 D7  a cause with required symptoms is considered only while one of them was seen; where none was observed at all it
@@ -41,12 +41,12 @@ OLDER_POLLS = 2.5
 """Onsets are known to a poll on either side: some rules say when it was last well, others when it was first bad."""
 OLDER_MS = int(OLDER_POLLS * DEFAULT_INTERVAL_MS)
 PAST_MS, LEAD_MS = 60_000, 300_000
-"""What was over for so long when a cause began is no reason against it; so long before what defines it it may show otherwise."""
+"""What was over elsewhere for so long when it began speaks not against a cause, which may show otherwise so long before."""
 CONCENTRATED = ("concentration", "majority")
 """Quantifiers that hold a share against what is found elsewhere; a majority that fewer show than do not is none."""
 LATER, LATER_HALVES_MS = 0.4, DEFAULT_INTERVAL_MS // 2
 """How surely a cause that was over by then shows a symptom still, of how surely it did: less than half, so that it is another's
-where one explains it, and from a poll after its end on half as surely with every half of one."""
+where one explains it, and half as surely with every half poll more; a broker's, which is busy for longer, with every two."""
 COVER_QUANTIFIED = 0.995
 """A quantified term's p belongs to the pattern; no member of it is covered more surely than this."""
 
@@ -187,13 +187,13 @@ def _leave_later(out: Candidate, evidence: Evidence) -> None:
 
 
 def still(c: Candidate, e: Entity, kinds: Iterable[str], evidence: Evidence) -> float:
-    """D17: how surely (of 1) a cause that stands as it was told still shows what the entity shows of these kinds: the less, the
-    later after its end that began."""
+    """D17: how surely (of 1) a cause that stands as told shows these kinds still: the less, the later after it they began."""
     if not c.stands:
         return 1.0
     there = {**evidence.shown[e].symptoms, **evidence.board.of(e)}  # what comes back has begun anew
-    after = min((there[k].since_ms for k in kinds if k in there), default=c.ended) - c.ended
-    return 1.0 if after <= 0 else LATER * 0.5 ** max(0.0, after / LATER_HALVES_MS - 2.0)
+    after = min(there[k].since_ms for k in kinds) - c.ended
+    halves = LATER_HALVES_MS * (4 if e.kind == "broker" else 1)  # it copies what it missed, and serves who reads a backlog
+    return 1.0 if after <= 0 else LATER * 0.5 ** max(0.0, (after - DEFAULT_INTERVAL_MS) / halves)
 
 
 def _pattern(term: Term, root: Entity, walker: Walker) -> int:
@@ -340,7 +340,7 @@ def _contradicted(out: Candidate, term: Term, evidence: Evidence, walker: Walker
     middles: Sequence[Entity] = (root,) if len(term.steps) == 1 else walker.walk(root, term.steps[:-1]) if term.steps else ()
     if not term.steps:
         s = evidence.symptom(root, term.kind)
-        if s is not None and term.matches(s) and s.last_ms >= out.onset - PAST_MS:
+        if s is not None and term.matches(s):
             first, count = (root, s), 1
     shows = [showing for middle in middles if (showing := evidence.showing(middle, term, walker))]
     led = parts_led(root, evidence) if shows and term.steps == LEADERS and root.kind == "group" else None

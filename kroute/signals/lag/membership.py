@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from kroute.signals.lag.ring import Bools, Carry, Ints, Poll, Ring
 from kroute.signals.lag.verdict import Found, Verdict
@@ -15,7 +16,7 @@ from kroute.signals.lag.view import Usual, View
 UNSETTLED = frozenset({"PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling"})
 GAPS = 6
 OFTEN = 3
-SEVERAL = 3
+SEVERAL, PART = 3, 0.2
 """So many partitions that are read from afar have to be behind, and two that are not to keep up, for that to be why."""
 """This many of the newest ``GAPS`` polls make a habit."""
 TWICE = 2
@@ -148,11 +149,19 @@ def remote(ring: Ring, v: View | None, out: Verdict, carry: Carry, usual: Usual,
     def l15() -> Found:
         tail = ", where the lag sits" if slow else f"; usual is {usual.remote.mid:.0%}"
         why = f"{remote_n} of {known} partitions are read from a leader in another rack{tail}"
-        behind = int(np.count_nonzero(v.lag[-1, far])) if slow else 0
-        sits = {"lag": "remote"} if behind >= SEVERAL and known - remote_n >= 2 else {}
+        sits = {"lag": "remote"} if slow and known - remote_n >= 2 and _of_several(v, far, leaders) else {}
         return Found(v.t, share, why, {"racks": sorted({r for r in racks.of_member if r}), **sits})
 
     out.say("reading-remote", grown or slow, grown, l15)
+
+
+def _of_several(v: View, far: Bools, leaders: npt.NDArray[np.int32]) -> bool:
+    """True when several of these partitions are behind, of more than one broker: of one alone it would be that one's."""
+    lag = np.where(far, v.lag[-1], 0)
+    part = PART * float(lag.sum())
+    of_brokers = [float(lag[leaders == b].sum()) for b in np.unique(leaders[far])]
+    behind = int(np.count_nonzero(lag > part / max(1, int(far.sum()))))
+    return sum(x >= part > 0 for x in of_brokers) > 1 and behind >= SEVERAL
 
 
 def _only_these(v: View, far: Bools) -> bool:

@@ -184,13 +184,13 @@ def _leaders(b: BrokerMemory, i: int, leads: int, at_ms: int, *, apart: bool) ->
     """T10: it led many partitions and leads less than half of them now. Where it is up, and ``apart``, out of the ISR of all that
     it holds, it was away since the last poll: who is slow drops out of one after the other, and leads on."""
     if b.lost_ms < 0 and b.leads >= LEADERS_LEAST and leads < LEADERS_LOST * b.leads:
-        b.usual, b.lost_ms, b.away = b.leads, at_ms, apart and not leads and b.down_ms < 0
+        b.usual, b.lost_ms, b.away = b.leads, at_ms, apart and not leads
     elif b.lost_ms >= 0:
         well = b.well_ms >= 0 and at_ms - max(b.well_ms, b.lost_ms) >= LEADERS_WELL_MS
         if leads >= LEADERS_BACK * b.usual or well or at_ms - b.lost_ms > LEADERS_MS:
             b.lost_ms = -1
     b.leads = leads
-    b.away = b.away and b.down_ms < 0  # it was on its way out
+    b.away = b.away and b.down_ms < 0  # who is seen gone was on its way out, or is away still
     if b.lost_ms < 0:
         return []
     why = f"broker {i} leads {leads} partitions, {b.usual} before" + ("; it was away for a moment" if b.away else "")

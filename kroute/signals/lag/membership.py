@@ -16,9 +16,9 @@ from kroute.signals.lag.view import Usual, View
 UNSETTLED = frozenset({"PreparingRebalance", "CompletingRebalance", "Assigning", "Reconciling"})
 GAPS = 6
 OFTEN = 3
-SEVERAL, PART = 3, 0.2
-"""So many partitions that are read from afar have to be behind, and two that are not to keep up, for that to be why."""
 """This many of the newest ``GAPS`` polls make a habit."""
+SEVERAL, PART = 3, 0.2
+"""So many partitions read from afar have to be behind, of two brokers with this part of it each at least, for that to be why."""
 TWICE = 2
 """Gaps in which all members were replaced: each of them is as many leaving and joining, seen at once between rare polls, and
 one alone is a restart."""

@@ -254,15 +254,14 @@ class TopicWindow:
         if not h.rate.known or h.rate.mid <= 0.0 or len(e) <= SURGE_POLLS:
             return
         least = max(SURGE * h.rate.mid, h.rate.usual_most())
-        was = "produce-surge" in h.active
-        if not was and _made(e[-2], e[-1]) * 1000.0 <= least * (t - hist.t[-2]):
+        if "produce-surge" not in h.active and _made(e[-2], e[-1]) * 1000.0 <= least * (t - hist.t[-2]):
             return
         rates = [_made(a, b) * 1000.0 / max(1, hist.t[n + 1] - hist.t[n]) for n, (a, b) in enumerate(pairwise(e), first)]
         newest = rates[-SURGE_POLLS:]
         lately, over = hist.t[-1] - hist.t[-1 - SURGE_POLLS], hist.t[-1] - hist.t[first]
-        more = _made(e[-1 - SURGE_POLLS], e[-1]) - h.rate.mid * lately / 1000.0
-        in_all = _made(e[0], e[-1]) - h.rate.mid * over / 1000.0
-        fires = min(newest) > least and in_all >= more / 2 and _made(e[-1 - SURGE_POLLS], e[-1]) >= MIN_RECORDS
+        made = _made(e[-1 - SURGE_POLLS], e[-1])
+        more, in_all = made - h.rate.mid * lately / 1000.0, _made(e[0], e[-1]) - h.rate.mid * over / 1000.0
+        fires = min(newest) > least and in_all >= more / 2 and made >= MIN_RECORDS
         since = hist.t[-1 - next((n for n, r in enumerate(reversed(rates)) if r <= least), len(rates))]
 
         def l25() -> Found:

@@ -202,7 +202,8 @@ class TopicWindow:
         by the rate just before and its fall, that it is no chance. Quiet topics never, nor hours that are always quiet."""
         h = self.head
         quiet = t - h.moved_ms
-        limit = max(3 * h.interval_ms, 2 * h.gap_ms + h.interval_ms, int((period_s or 0.0) * 1250))
+        seen = max(3 * h.interval_ms, 2 * h.gap_ms + h.interval_ms) - h.interval_ms // 4  # no two polls are as far apart
+        limit = max(seen, int((period_s or 0.0) * 1250))
         fires = h.rate.known and h.rate.mid > 0.0 and quiet >= limit
         if fires and "produce-stopped" not in h.active:
             fires = not self._rests(t, h.moved_ms) and log_chance(self._steps(), quiet / 1000.0) < NEVER

@@ -27,6 +27,8 @@ LEARNT_MOVES = 3
 NEW_MOVES, FIRST_PAUSE = 10, 3
 """Who was seen so in fewer polls than this may come now and then, and have been seen at the end of its work: its first pause may
 last so many times as long."""
+STEADY_MOVES, SILENT_MS = 20, 50_000
+"""Who was seen working in so many polls, and in no two of them not, has stopped when two pass and this long."""
 SELDOM = 4
 """Who commits less often than every so many polls comes now and then."""
 YOUNG = 4
@@ -223,6 +225,8 @@ class View:
     def silence_limit_ms(self) -> int:
         """Commits that stay away for longer than this while records wait are missed."""
         limit = int(1.25 * self.period_ms + 1.5 * self.step_ms)
+        if self.was.moves >= STEADY_MOVES and not self.scheduled and self.period_ms < 1.5 * self.step_ms:
+            limit = min(limit, max(limit - self.step_ms, SILENT_MS))
         if self.scheduled or self.was.moves >= NEW_MOVES:
             return limit
         if self.was.moves < LEARNT_MOVES:

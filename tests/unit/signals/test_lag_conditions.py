@@ -123,6 +123,17 @@ def test_a_group_that_lost_its_members_is_stopped_while_its_topics_grow() -> Non
     assert b.lag.of_group(THE_GROUP, b.seen[-1][0])[0].lag == 4 * 18_000
 
 
+@pytest.mark.parametrize(("interval_s", "missed", "after"), [(30, 0, 2), (60, 0, 2), (10, 0, 3), (30, 15, 4)])
+def test_who_is_seen_to_commit_in_every_poll_has_stopped_after_two_without(interval_s: int, missed: int, after: int) -> None:
+    """L3: but where one was ``missed`` lately, or polls come fast, only after more."""
+    b = Bench()
+    for k in range(40):
+        at = min(k, 30) if k != missed else k - 1
+        b.feed(poll(interval_s * k, [3000 * at] * 4, [3000 * k + 10] * 4, interval_s=interval_s))
+    assert b.first("commits-stopped") == 30 + after
+    assert b.symptom("commits-stopped").since_ms == b.seen[30][0]
+
+
 def test_an_empty_group_whose_topics_do_not_grow_is_healthy() -> None:
     b = simulate(Bench(), 20, commit_s=0.5, members=(member("m", range(4)),))
     end = 3000 * 19

@@ -244,6 +244,14 @@ def test_l20_a_topic_that_falls_silent_against_its_own_baseline() -> None:
     assert b.active() == ()
 
 
+def test_l20_it_takes_three_polls_however_they_are_spaced() -> None:
+    b = Bench()
+    for k in range(49):
+        end = K * min(k, 45)
+        b.feed(poll(30 * k - 0.1 * (k % 3), [end], [end]))
+    assert b.active(THE_TOPIC) == ("produce-stopped",)
+
+
 def test_l20_a_quiet_topic_never_stops() -> None:
     b = Bench()
     for k in range(400):

@@ -52,7 +52,7 @@ COVER_QUANTIFIED = 0.995
 
 IN_STEP = {
     **dict.fromkeys(("replica-behind", "under-replicated", "under-min-isr", "offline-partitions"), 0),
-    **dict.fromkeys(("broker-gone", "heartbeats-missed", "quorum-lagging"), 1),
+    **dict.fromkeys(("broker-gone", "heartbeats-missed", "quorum-lagging", "leaders-moved", "controller-churn"), 1),
 }
 """Kinds by what they follow from: replicas that do not follow, brokers that the controller does not hear. Where that is not so
 none of them is there."""

@@ -131,6 +131,8 @@ class Cause(Struct, frozen=True, forbid_unknown_fields=True):
     """Paths to groups that read a backlog when it is over, besides those that suffered."""
     strains: tuple[Strain, ...] = ()
     """What else may show stray symptoms while this lasts; it never buys the cause."""
+    slows: bool = False
+    """What it strains gets slower and goes on: a group that commits nothing any more has trouble of its own, unless many do."""
     remedies: tuple[Remedy, ...] = ()
     alone: bool = False
     """It befalls its root for reasons of its own: where several roots show it from the same minute on, they likely have

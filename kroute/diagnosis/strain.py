@@ -64,6 +64,10 @@ Shown = Sequence[tuple[Entity, Mapping[str, Symptom]]]
 """Brokers and what they show."""
 NAMES_ITSELF = frozenset({"partition-stuck", "group-empty"})
 """Of a family that is passed on, yet itself no matter of load: one record that cannot be read, members that are not there."""
+STOPPED, MANY = "commits-stopped", 0.3
+SURGES = "produce-surge"
+MORE, TAKERS = frozenset({"partition-hot", SURGES}), frozenset({"broker", "rack", "cluster"})
+"""What more records make, and who takes them: where those are in trouble fewer come."""
 
 
 def earns(c: Candidate, units: Sequence[Unit]) -> bool:
@@ -115,6 +119,8 @@ class _Reach:
         e, root = s.entity, self._root
         if not self._possible(s, after=after):
             return 0.0
+        if self._c.compiled.cause.slows and e.kind == "group" and self._stands_still(e, s, steps):
+            return 0.0
         p = SIBLING if e.kind == root.kind and e != root else LIKELY
         if self._one_of_many:
             p *= self._of_one(s, steps, after=after)
@@ -135,9 +141,20 @@ class _Reach:
             return True
         if family in OWN or u in self._accounted:
             return False
-        if s.kind == "partition-hot" and root.kind == "broker" and root.name in _carriers(e, self._evidence):
-            return False  # a broker that waits takes less of what it leads, not more
+        if s.kind in MORE and root.kind in TAKERS and not after and self._gets_more(e):
+            return False  # who waits takes less
         return after or family not in WHERE_READ or self._readers is None or e in self._readers
+
+    def _stands_still(self, group: Entity, s: Symptom, steps: Steps) -> bool:
+        """True where it is about a group that commits nothing any more, and is among few: what makes all wait stops many."""
+        evidence = self._evidence
+        kinds = evidence.units[evidence.shown[group].units[FAMILY[s.kind]]].kinds
+        return STOPPED in kinds and self._share(steps, group.kind, STOPPED) < MANY
+
+    def _gets_more(self, topic: Entity) -> bool:
+        """True where more is written to the topic, or to what the root itself leads: siblings that wait look otherwise."""
+        mine = self._root.kind == "broker" and self._root.name in _carriers(topic, self._evidence)
+        return mine or self._evidence.symptom(topic, SURGES) is not None
 
     def _of_one(self, s: Symptom, steps: Steps, *, after: bool) -> float:
         """What is left of it as the effect of one topic's or one group's load."""

@@ -2,11 +2,12 @@
 
 Rules, as numbered in the tests:
 I1  a new hypothesis settles before anybody is told; half as long when confidence is high (at a group's or a connector's root:
-    when several symptoms make it sure, for what else it may be shows a poll later), and at once when an objective is breached
-    and it is confident, of a group sure
+    when several symptoms make it sure, for what else it may be shows a poll later), a sixth when several make it certain, and
+    at once when an objective is breached and it is confident, of a group sure
 I2  a hypothesis that vanishes while settling was never an incident
-I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely, while recovering never, and
-    for some time after what defined it, and was there for minutes, is over only to what may have begun before
+I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely and is told when it has held for
+    as long, while recovering never, and for some
+    time after what defined it, and was there for minutes, is over only to what may have begun before
 I4  what another incident explains better now moves there, what both explain alike stays, save what begins after a cause was
     over: it is the others'; an incident left with nothing is merged, the older id stays
 I5  root clear: recovering; what remains stays its own while it shrinks, and is judged anew when it stalls, by whatever
@@ -41,15 +42,13 @@ from kroute.incidents.affected import IMPACT, affected, own_troubles
 from kroute.incidents.matching import held_by, match, older_first, told_first, whose
 from kroute.incidents.model import Evidence, Incident
 from kroute.incidents.store import Store
-from kroute.incidents.timing import CONFIDENT, ORPHAN_MS, ORPHANS_APART_MS, REVISE_NATS, SEVERAL, SURE, Timing
+from kroute.incidents.timing import CONFIDENT, ORPHAN_MS, ORPHANS_APART_MS, REVISE_NATS, SURE, Timing
 from kroute.signals.board import Board
 from kroute.signals.estate import Estate
 from kroute.signals.model import Rows, Symptom
 from kroute.signals.table import BY_KIND, IMPACT_FAMILY
 
 LIVE = ("settling", "open", "recovering")
-FIRST_OF_SEVERAL = ("group", "connector")
-"""Roots at which the trouble of what they share begins, too."""
 LATE_MARGIN_MS = 120_000
 MAX_STALL_MS = 1_200_000
 
@@ -251,6 +250,7 @@ class Lifecycle:
                 self._adopt(inc, h)
             return
         if inc.phase == "settling":
+            inc.moved_ms = now_ms
             self._adopt(inc, h)
             return
         if inc.phase == "recovering" and not inc.released:
@@ -337,15 +337,11 @@ class Lifecycle:
             if not active:
                 self._forget(inc)  # I2
                 return
-            wait = timing.settle_ms
-            if inc.cause == UNKNOWN:
-                wait *= 2
-            elif inc.root.kind not in FIRST_OF_SEVERAL:
-                wait //= 2 if inc.confidence >= CONFIDENT else 1
-            elif inc.confidence >= SURE and len([s for s in active if BY_KIND[s[1]].family != IMPACT_FAMILY]) >= SEVERAL:
-                wait //= 2
+            told = sum(BY_KIND[kind].family != IMPACT_FAMILY for _, kind in active)
+            wait = timing.settles_ms(inc.cause, inc.root.kind, inc.confidence, told)
             at_once = breached and inc.confidence >= (SURE if inc.root.kind == "group" else CONFIDENT)
-            if may_open and (now_ms - inc.created_ms >= wait or at_once):
+            held = now_ms - inc.moved_ms >= timing.revise_held_ms
+            if may_open and held and (now_ms - inc.created_ms >= wait or at_once):
                 inc.phase, inc.opened_ms, inc.moment = "open", now_ms, "opened"
             return
         if inc.phase == "open" and clear:

@@ -44,6 +44,8 @@ class Incident(Struct, kw_only=True):
     """The highest confidence of its present cause since it was told; see ``sure``."""
     created_ms: int = 0
     """When the engine first held the hypothesis; settling counts from here."""
+    moved_ms: int = 0
+    """When its cause last moved while it settled (0: never)."""
     opened_ms: int | None = None
     resolved_ms: int | None = None
     recovering_since_ms: int | None = None

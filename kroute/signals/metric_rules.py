@@ -30,8 +30,8 @@ no trouble. At polls of 15 s and more ``Rule.polls`` alone decides."""
 WAITS = "queue_ms"
 LEFT = 1.5
 """So many times its usual, and outside its scatter, a value has left it."""
-USUAL_EXCESS = 10.0
-"""What is so many times beyond the field's threshold is usual nowhere."""
+USUAL_EXCESS, FIXED_EXCESS = 10.0, 2.0
+"""What is so many times beyond the field's threshold is usual nowhere; likewise of a number whose own usual is not learnt."""
 
 Series = list[tuple[int, float]]
 """``(at_ms, value)``, the newest last."""
@@ -262,7 +262,8 @@ def unseen_since(series: Series, run: list[bool]) -> int | None:
 def _from_start(f: Feature, by: float, series: Series, run: list[bool], view: View) -> bool:
     """True where it is beyond the field's threshold, though not by far, since it was first read: it may be usual there."""
     start = view.start_ms(f.name)
-    return f.floor is not None and by <= USUAL_EXCESS and start is not None and began(series, run) == series[0][0] <= start
+    most = USUAL_EXCESS if f.floor is not None else FIXED_EXCESS
+    return by <= most and start is not None and began(series, run) == series[0][0] <= start
 
 
 def sentence(f: Feature, value: float, base: Base | None, limit: float) -> str:

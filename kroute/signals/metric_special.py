@@ -14,6 +14,7 @@ from kroute.signals.metric_rules import (
     Finding,
     Series,
     View,
+    held,
     judge,
     number,
     quantity,
@@ -24,6 +25,8 @@ DISK_HORIZON_MS = 2 * 3_600_000
 """A disk that is full within this time at the present slope is filling."""
 STUCK_POLLS = 6
 DOMINANT_SHARE = 0.5
+LITTLE = 0.1
+"""Of the floor: less than this is nothing that grows."""
 BURST_POLLS = 4
 """Who reads a period's records at once takes most of the bytes out for a moment; only longer than that is it told."""
 SETTLED_MS = 180_000
@@ -152,10 +155,11 @@ def dominates(view: View) -> Finding | None:
         else:
             usual, others = _usual(view, name, mine, total)
         pairs = list(zip(mine[::-1], total[::-1], strict=False))[::-1]
-        rose = []
+        rose, left = [], []
         for (_, m), (_, t) in pairs:
             grown = max(1.0, (t - m) / others) if others > 0 else 1.0
             rose.append(m > max(floor, 2.0 * usual * grown))
+            left.append(m > max(LITTLE * floor, 2.0 * usual * grown))
         run = [far and t > 0 and m / t > DOMINANT_SHARE for far, ((_, m), (_, t)) in zip(rose, pairs, strict=True)]
         polls = BURST_POLLS if name == "out" and old is None else 2
         if len(run) >= polls and all(run[-polls:]):
@@ -163,7 +167,7 @@ def dominates(view: View) -> Finding | None:
             share = series[-1][1] / pairs[-1][1][1]
             why = f"{quantity(share, 'ratio')} of {label}: {quantity(series[-1][1], unit)} (usual {quantity(usual, unit)})"
             detail = {"feature": name, "usual": rounded(usual), "others": rounded(others)}
-            return _found(series, rose, why, name)._replace(value=share, detail=detail)  # it began before it was over half
+            return _found(series, left, why, name)._replace(value=share, detail=detail)  # it began before it was over half
     return HEALTHY if judged else None
 
 
@@ -190,7 +194,8 @@ def produce_retries(view: View) -> Finding | None:
     pairs = list(zip(errors[::-1], requests[::-1], strict=False))[::-1]
     run = [flat and e > least and e > 0.2 * r for (_, e), (_, r) in pairs]
     series: Series = [e for e, _ in pairs]
-    if len(run) >= 3 and all(run[-3:]):
+    most = all(e > 0.5 * r for (_, e), (_, r) in pairs[-2:]) and held(series, run)
+    if len(run) >= 3 and all(run[-2 if most else -3 :]):
         why = f"{number(series[-1][1])} failed produce requests/s of {number(pairs[-1][1][1])}"
         return _found(series, run, why, "produce_errors")
     return _keep(view, "produce-retries", series, run)

@@ -31,6 +31,7 @@ STEADY_MOVES, SILENT_MS = 20, 50_000
 """Who was seen working in so many polls, and in no two of them not, has stopped when two pass and this long."""
 SELDOM = 4
 """Who commits less often than every so many polls comes now and then."""
+CLIMB_POLLS = 8
 YOUNG = 4
 """A rise is told within so many polls."""
 READ_UNCOMMITTED = 2
@@ -111,7 +112,16 @@ class View:
             self.usual_s = max(own, jump + step / 1000.0) if period > 7 * step else own
         else:
             self.usual_s = jump + step / 2000.0
-        self.far = self.floor >= 5 and self.behind_s > self.usual_s + step / 4000.0
+        jitter = step / 4000.0
+        self.far = self.floor >= 5 and self.behind_s > self.usual_s + (0.0 if self._climbs(jitter) else jitter)
+
+    def _climbs(self, jitter_s: float) -> bool:
+        """True where both the newest polls are further behind than any of the window before, and the newest far beyond what is
+        usual: twice in a row that is no jitter."""
+        w = self.work
+        if self.tooth > 1 or self.n < CLIMB_POLLS or not self.usual.behind.known or not w[-1] > w[-2] > max(w[:-2]):
+            return False
+        return w[-1] > (self.usual_s + 2.0 * jitter_s) * self.rate
 
     def begun_ms(self) -> int:
         """Since when the group's lag rises: the newest poll at which it was what it is anyway, at most half of what it is now."""

@@ -185,7 +185,15 @@ def test_d2_what_follows_from_one_thing_counts_against_once() -> None:
     def weighed(*told: str) -> float:
         w = World()
         w.see("broker/1", "broker-gone", since=T0 - 600_000)
-        kinds = ("broker-gone", "replica-behind", "under-replicated", "heartbeats-missed", "quorum-lagging")
+        kinds = (
+            "broker-gone",
+            "replica-behind",
+            "under-replicated",
+            "heartbeats-missed",
+            "quorum-lagging",
+            "leaders-moved",
+            "controller-churn",
+        )
         for what in ("broker/1", "cluster/prod"):
             for reporter in {BY_KIND[k].reporter for k in kinds}:
                 judged = frozenset(k for k in (*told, "broker-gone") if k in judged_by(reporter, what.partition("/")[0]))
@@ -201,6 +209,9 @@ def test_d2_what_follows_from_one_thing_counts_against_once() -> None:
     missed = weighed("heartbeats-missed")
     assert weighed("heartbeats-missed", "quorum-lagging") == pytest.approx(missed)
     assert missed < weighed()
+    moved = weighed("leaders-moved")
+    assert moved < missed
+    assert weighed("leaders-moved", "heartbeats-missed", "controller-churn") == pytest.approx(moved)
 
 
 def test_d7_a_cause_whose_required_symptom_is_healthy_is_ruled_out_with_the_reason() -> None:

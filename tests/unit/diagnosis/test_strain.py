@@ -41,6 +41,34 @@ def test_a_load_symptom_of_a_neighbour_is_no_second_incident() -> None:
     assert {("broker/2", "handler-idle-low"), ("topic/t1", "partition-hot")} <= told
 
 
+@pytest.mark.parametrize("surges", [True, False])
+def test_who_waits_takes_less_and_is_not_why_more_is_written_to_one_partition(surges: bool) -> None:
+    """Where no more is written in all it may be that the others get less."""
+    w = Town()
+    w.ill("cluster/prod", "controller-churn", "quorum-lagging")
+    w.ill("topic/t1", "partition-hot", *(["produce-surge"] if surges else []), ago=300_000)
+    evidence = Evidence(w.board, w.estate, {}, w.changes, w.now)
+    walker = Walker(w.estate)
+    suspects = Suspects(w.catalogue, w.estate, evidence, walker)
+    strain(suspects.weighed.values(), evidence, walker)
+    mine = suspects.weighed["controller-trouble", entity("cluster/prod")].cover
+    assert (evidence.shown[entity("topic/t1")].units["skew"] in mine) is not surges
+
+
+def test_a_cause_that_slows_explains_no_group_that_stands_still_alone() -> None:
+    def found(stopped: int) -> set[tuple[str, str]]:
+        w = Town()
+        w.ill("cluster/prod", "under-replicated", "reassigning")
+        for b in BROKERS:
+            w.ill(f"broker/{b}", "replica-behind", "replication-busy")
+        for n in range(1, 8):
+            w.ill(f"group/g{n}", "lag-growing", *(["commits-stopped"] if n <= stopped else []), ago=300_000)
+        return set(w.found())
+
+    assert ("stopped-consumer", "group/g1") in found(1)
+    assert found(7) == {("replica-catch-up", "cluster/prod")}
+
+
 def test_what_began_before_the_cause_is_not_its_effect() -> None:
     w = Town()
     troubled(w)

@@ -88,6 +88,28 @@ def test_i1_at_the_root_of_a_group_it_settles_whole(story: Story) -> None:
     assert story.told == [("opened", "offset-fault", "group/a")]
 
 
+def test_i1_what_several_symptoms_make_certain_settles_a_sixth_as_long() -> None:
+    def waits(confidence: float, symptoms: int, root: str = "broker", cause: str = "some-cause") -> int:
+        return TIMING.settles_ms(cause, root, confidence, symptoms)
+
+    assert [waits(0.7, 3), waits(0.99, 2), waits(0.99, 3)] == [30_000, 15_000, 5_000]
+    assert [waits(0.97, 2, "group"), waits(0.97, 3, "group"), waits(0.99, 3, "group")] == [30_000, 15_000, 5_000]
+    assert waits(1.0, 9, "cluster", "unknown") == 60_000
+
+
+def test_i3_a_cause_that_has_just_moved_is_not_told_before_it_has_held() -> None:
+    """Who stopped first is not what the next poll says of all who read the topic, nor the next of what they share."""
+    story = Story()
+    story.sink("x")
+    story.say("group/connect-x", "lag-growing")
+    story.run(25)
+    story.say("connector/c/x", "put-latency-high")
+    story.run(5)
+    assert (story.only.cause, story.only.phase) == ("sink-throttled", "settling")
+    story.run(10)
+    assert story.told == [("opened", "sink-throttled", "connector/c/x")]
+
+
 def test_i1_a_breached_objective_with_a_sure_cause_opens_at_once(story: Story) -> None:
     story.say("group/a", "lag-growing", "commits-stopped", "group-empty", "objective-breached")
     story.run(10)

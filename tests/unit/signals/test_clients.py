@@ -81,10 +81,19 @@ def test_m47_produce_errors_up_and_records_flat(bench: Bench) -> None:
     topic = entity("topic", "pay")
     feed(bench, range(40), *retries(0.01, 100, 1000))
     assert bench.status(topic, "produce-retries") is Status.HEALTHY
-    feed(bench, range(40, 43), *retries(400, 500, 1000))
+    feed(bench, (40, 42), *retries(400, 500, 1000))
     assert bench.symptom(topic, "produce-retries").why == "400 failed produce requests/s of 500"
     feed(bench, range(43, 46), *retries(0.01, 100, 1000))
     assert bench.status(topic, "produce-retries") is Status.HEALTHY
+
+
+def test_m47_where_most_requests_succeed_it_takes_a_poll_more(bench: Bench) -> None:
+    topic = entity("topic", "pay")
+    feed(bench, range(40), *retries(0.01, 100, 1000))
+    feed(bench, (40, 42), *retries(150, 500, 1000))
+    assert bench.status(topic, "produce-retries") is Status.HEALTHY
+    feed(bench, (44,), *retries(150, 500, 1000))
+    assert bench.status(topic, "produce-retries") is Status.ACTIVE
 
 
 BY_NAME = [

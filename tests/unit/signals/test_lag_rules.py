@@ -599,3 +599,11 @@ def test_l1_a_rise_began_after_the_ups_and_downs_before_it() -> None:
         lag += 3 * K * max(0, k - 18)
         b.feed(poll(60 * k, [2 * K * k - lag], [2 * K * k], interval_s=60))
     assert b.symptom("lag-growing").since_ms == b.seen[18][0]
+
+
+def test_l1_two_rises_in_a_row_beyond_all_that_was_are_no_jitter() -> None:
+    """Usually up to 7 s behind, it reads 58 of 100 records a second: it is 13 s behind after a poll and 25 s after two."""
+    b = simulate(Bench(), 50, commit_s=7, speed=lambda t: 1e9 if t < 900 else 58)
+    assert b.first("lag-growing") == b.first("commits-slow") == 32
+    once = simulate(Bench(), 50, commit_s=7, speed=lambda t: 58 if 900 <= t < 930 else 1e9)
+    assert once.ever() == set()

@@ -359,6 +359,13 @@ def test_m40_a_principal_was_noisy_before_it_had_over_half(bench: Bench) -> None
     assert found.since_ms == at(41)
 
 
+def test_m40_a_small_principal_was_noisy_before_it_was_large(bench: Bench) -> None:
+    for poll in range(50):
+        feed(bench, [poll], *users(big=1e4 + 3e5 * max(0, poll - 40), small=5e5))
+    found = bench.symptom(entity("principal", "big"), "dominates")
+    assert found.since_ms == at(41)
+
+
 def test_m40_who_reads_what_has_gathered_takes_most_of_the_bytes_out_for_a_moment(bench: Bench) -> None:
     batch = entity("principal", "batch")
 
@@ -693,3 +700,13 @@ def test_local_time_of_fetch_below_its_floor_is_that_of_old_records_read_from_di
             ms = 40.0 if of == "1" and poll >= 60 else 2.0
             bench.feed(scrape(poll, sample("request_local_ms", ms, request="FetchConsumer"), of=of))
     assert bench.status(broker(), "local-time-high") is Status.HEALTHY
+
+
+@pytest.mark.parametrize(("first", "then", "usual"), [(0.25, 0.25, True), (0.1, 0.1, False), (0.9, 0.25, False)])
+def test_m6_a_broker_that_is_busy_since_it_was_first_read_may_be_so_usually(
+    bench: Bench, first: float, then: float, usual: bool
+) -> None:
+    for poll in range(20):
+        feed(bench, [poll], sample("request_handler_idle_ratio", first if poll < 10 else then))
+    found = bench.symptom(broker(), "handler-idle-low")
+    assert bool(found.detail.get("from_start")) is usual

@@ -66,7 +66,7 @@ class Domain:
         self.metrics = MetricWindows(self.estate, self.board, rows, knowledge, self.connect)
         self.lag.cutovers.promoted = self.metrics.promoted
         self.metrics.group_of = self.lag.group_of_client
-        self.placement = PlacementWindows(self.estate, self.board, rows, knowledge)
+        self.placement = PlacementWindows(self.estate, self.board, rows, knowledge, self.metrics)
         self.telemetry = TelemetryWindows(self.estate, self.board, rows, knowledge)
         self.floods = FloodWindows(self.board, rows)
         self.access = AccessWindows(self.estate, self.board, rows, knowledge)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kroute.contracts.alerts import Suppressed
+from kroute.contracts.common import Entity
 from kroute.contracts.rows import Change
 from kroute.diagnosis.model import Cause
 from kroute.incidents.model import Incident
@@ -66,10 +67,17 @@ def hush(incident: Incident, felt: Felt, silences: list[Stamped], changes: Chang
                 return Hush(_silence(s), ())
             partial.append(s)
     over = incident.recovering_since_ms if incident.phase == "recovering" else None
-    for c in changes.touching(incident.root, ("maintenance",), (now_ms if over is None else over) - JUST_OVER_MS, now_ms):
+    from_ms = (now_ms if over is None else over) - JUST_OVER_MS
+    for c in [c for e in _worked_on(incident) for c in changes.touching(e, ("maintenance",), from_ms, now_ms)]:
         if end_ms(c) >= now_ms or not (felt.suffering() or _availability(incident)):
             return Hush(Suppressed(by="maintenance", id=c.id, who=c.by, why=c.why, until=rfc3339(end_ms(c))), ())
     return Hush(None, tuple(partial))
+
+
+def _worked_on(incident: Incident) -> list[Entity]:
+    """What maintenance of is that of the incident: its root, and of a group whose sink shows it, the sink."""
+    sinks = [e for e, _ in sorted(incident.evidence) if e.kind == "connector"] if incident.root.kind == "group" else []
+    return [incident.root, *dict.fromkeys(sinks)]
 
 
 def situation(incident: Incident, cause: Cause, felt: Felt, changes: Changes, policy: InForce, now_ms: int) -> Situation:

@@ -83,6 +83,10 @@ class Board:
         if touched:
             self._write(entity)
 
+    def keep(self, entity: Entity) -> None:
+        """Write the entity's row as it is now, with the times of its reports."""
+        self._write(entity)
+
     def tell_late(self, symptom: Symptom) -> None:
         """A symptom that a late observation shows was there once, and that newer ones show is over."""
         self._late.append(symptom)

@@ -73,8 +73,8 @@ class Estate:
         """Cache: (cluster, topic) → the placement that relations were last set from; the same again changes nothing."""
         self._gone: dict[Entity, int] = {}
         self._ended = Ended(rows, TABLE)
-        self._former = Former(rows, TABLE)
-        self.partitions = PartitionBrokers(rows, TABLE, self._former.counts)
+        self.former = Former(rows, TABLE)
+        self.partitions = PartitionBrokers(rows, TABLE, self.former.counts)
         self._parts = Parts(rows, TABLE)
         self.brokers: dict[str, dict[int, str]] = {}
         """Cluster → broker id → ``alive`` | ``fenced`` | ``gone``."""
@@ -92,10 +92,10 @@ class Estate:
             return sorted(e for (k, c), es in self._all.items() if c == entity.cluster for e in es)
         now: Collection[Entity]
         if relation in RELATIONS:
-            now, before = self._out.get((entity, relation), ()), self._former.holders(entity, relation)
+            now, before = self._out.get((entity, relation), ()), self.former.holders(entity, relation)
         else:
             inverse = _INVERSE[relation]
-            now, before = self._in.get((entity, inverse), ()), self._former.held(entity, inverse)
+            now, before = self._in.get((entity, inverse), ()), self.former.held(entity, inverse)
         return sorted({*now, *before} if before else now) if before or len(now) > 1 else list(now)
 
     def has(self, entity: Entity) -> bool:
@@ -190,7 +190,7 @@ class Estate:
             there = dict.fromkeys(only)
             new = {i: state if i in there else "gone" for i, state in new.items()}
         if at >= self._brokers_at.get(c, -1):
-            self._former.states({_broker(c, i): state == "alive" for i, state in new.items()}, at)
+            self.former.states({_broker(c, i): state == "alive" for i, state in new.items()}, at)
         if new != old and at >= self._brokers_at.get(c, -1):
             self.brokers[c], self._brokers_at[c] = new, at
             self._rows.put(TABLE, rowkeys.join("brokers", c), msgspec.msgpack.encode((at, sorted(new.items()))))
@@ -272,7 +272,7 @@ class Estate:
         for relation in RELATIONS:
             if (entity, relation) in self._out:
                 self._edges(entity, relation, ())
-        self._former.forget(entity)
+        self.former.forget(entity)
         self._parts.forget(entity)
         self._placed.pop((entity.cluster, entity.name), None)
         if entity.kind == "topic" and self._leaders.pop((entity.cluster, entity.name), None) is not None:
@@ -339,7 +339,7 @@ class Estate:
             return
         if at is not None and relation in HELD:
             gone = [o for o in self._out.get(key, ()) if o not in new]
-            self._former.lost(e, relation, gone, at, told=e.cluster in self.brokers)
+            self.former.lost(e, relation, gone, at, told=e.cluster in self.brokers)
         self._set_edges(e, relation, new)
         row = rowkeys.join("edge", relation, *e)
         if new:
@@ -389,7 +389,7 @@ class Estate:
         elif kind == "ended":
             self._ended.load(Entity(*rest), value)
         elif kind in ("former", "left", "went"):
-            self._former.load(kind, rest, value)
+            self.former.load(kind, rest, value)
         elif kind == "gone":
             self._gone[Entity(*rest)] = msgspec.msgpack.decode(value, type=int)
         elif kind in ("open", "whole"):

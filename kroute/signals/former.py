@@ -58,6 +58,8 @@ class Former:
             if self._lost[b][relation, e] <= at:
                 self._close(b, relation, e)
         went = self._went.get(b)
+        if not alive and went is not None and went[1] is not None and at < went[1]:
+            return  # told late: it has come back since
         if not alive and (went is None or went[1] is not None):
             self._save(b, (at, None) if went is None else (went[0], None))
         elif alive and went is not None:
@@ -75,6 +77,10 @@ class Former:
         """Who had this relation to the broker when it went; nobody when it is back for long."""
         lost = self._lost.get(b)
         return [e for (r, e), at in lost.items() if r == relation and self._hangs(b, (r, e), at)] if lost else []
+
+    def lost_since(self, b: Entity, relation: str, since_ms: int) -> int:
+        """How many had this relation to the broker and lost it since then, or shortly before."""
+        return sum(r == relation and at >= since_ms - BEFORE_MS for (r, _), at in self._lost.get(b, {}).items())
 
     def holders(self, e: Entity, relation: str) -> list[Entity]:
         """Brokers that went, and to which ``e`` had this relation then."""

@@ -43,6 +43,7 @@ BROKER: dict[str, tuple[str, bool]] = {
     "cache_miss_rate": ("cache_miss", True),
     "object_read_bytes_rate": ("object_read", True),
     "late_transaction_partitions": ("late_transactions", True),
+    "offline_log_dirs": ("offline_dirs", False),
 }
 """Signal → feature of the broker, and whether samples add up (else the worst counts)."""
 LOW_IS_WORSE = ("handler_idle", "network_idle")
@@ -52,6 +53,11 @@ CLUSTER: dict[str, tuple[str, bool]] = {
     "slow_brokers": ("slow_brokers", False),
     "active_controllers": ("active_controllers", True),
     "heartbeat_timeouts": ("heartbeat_timeouts", True),
+    "under_replicated_partitions": ("under_replicated", True),
+    "under_min_isr_partitions": ("under_min_isr", True),
+    "offline_partitions": ("offline", False),
+    "reassigning_partitions": ("reassigning", True),
+    "fenced_brokers": ("fenced", False),
 }
 WORKER: dict[str, tuple[str, bool]] = {
     "worker_rebalancing": ("rebalancing", False),

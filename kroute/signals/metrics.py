@@ -18,6 +18,7 @@ from kroute.signals.metric_rules import RULES, Finding, judge
 from kroute.signals.metric_special import SPECIAL
 from kroute.signals.model import Knowledge, Rows, Src, Symptom
 from kroute.signals.ring import RingStore, SourceKey
+from kroute.signals.standins import StandIns
 from kroute.signals.table import METRICS
 from kroute.signals.window_view import LABELLED, EntityView, frozen, symptom_of
 
@@ -43,6 +44,7 @@ class MetricWindows:
         self._store = RingStore(rows, TABLE, HOURLY)
         self._deadlines: list[tuple[int, SourceKey]] = []
         self._estate = estate
+        self.stand_ins = StandIns(estate, board, self._store)
         self.group_of: Callable[[str, str], str | None] = lambda _cluster, _client: None
         """The one group whose members have a client id (the lag windows know)."""
 
@@ -148,3 +150,4 @@ class MetricWindows:
             findings.pop("cross-zone-high", None)  # who reads in batches crosses zones in bursts: nothing to hold it against
         active: list[Symptom] = [symptom_of(k, entity, f, view.at_ms, src) for k, f in findings.items() if f.active]
         self._board.report(METRICS, entity, view.at_ms, view.interval_ms, frozenset(findings), active)
+        self.stand_ins.report(src, view)

@@ -15,7 +15,7 @@ from kroute.signals import rowkeys
 from kroute.signals.board import Board
 from kroute.signals.estate import Estate
 from kroute.signals.metrics import MetricWindows
-from kroute.signals.model import Knowledge, Rows, Src, Symptom
+from kroute.signals.model import DEFAULT_INTERVAL_MS, Knowledge, Rows, Src, Symptom
 from kroute.signals.placement_rules import Broken, Memory, judge_brokers, judge_cluster, judge_transactions
 from kroute.signals.placement_tally import Tally, add, tally
 from kroute.signals.ring import learnt_interval
@@ -40,7 +40,7 @@ _PARTS = msgspec.msgpack.Decoder(_Parts)
 class PlacementWindows:
     """Brokers, replicas, leaders, quorum, reassignments and transactions of every cluster of one domain.
 
-    ``metrics`` gets the disk ratio that log directories tell.
+    ``metrics`` gets the disk ratio that log directories tell, and stands in where topology is not heard.
     """
 
     def __init__(
@@ -50,6 +50,8 @@ class PlacementWindows:
         self._board = board
         self._rows = rows
         self._metrics = metrics
+        if metrics is not None:
+            metrics.stand_ins.placed = self
         self._memory: dict[str, Memory] = {}
         self._parts: dict[str, _Parts] = {}
 
@@ -81,6 +83,16 @@ class PlacementWindows:
         if self._metrics is not None and total.disks:
             self._metrics.observe_disks(src, c, total.disks, m.observed_at_ms, m.interval_ms, now_ms)
 
+    def heard_ms(self, cluster: str) -> int:
+        """Time of the newest poll that told anything; -1: never."""
+        memory = self._memory.get(cluster)
+        return -1 if memory is None else memory.at_ms
+
+    def interval_ms(self, cluster: str) -> int:
+        """Between two polls, as far as it is known."""
+        memory = self._memory.get(cluster)
+        return DEFAULT_INTERVAL_MS if memory is None else memory.interval_ms
+
     def tick(self, now_ms: int) -> None:
         """Nothing here moves with time alone: a silent topology goes stale by itself."""
 
@@ -100,7 +112,9 @@ class PlacementWindows:
         for cluster in sorted(self._memory):
             memory = self._memory[cluster]
             for entity in self._entities(memory):
-                self._board.refresh(TOPOLOGY, entity, memory.at_ms)
+                told = self._board.reports(entity).get(TOPOLOGY)
+                if told is not None and told.at_ms <= memory.at_ms:  # else stand-ins spoke after it
+                    self._board.refresh(TOPOLOGY, entity, memory.at_ms)
 
     def _judge(self, src: Src, memory: Memory, t: Tally, at_ms: int) -> None:
         c = memory.cluster

@@ -6,7 +6,18 @@ import msgspec
 import pytest
 
 from kroute.contracts.common import Entity
-from kroute.contracts.inputs import ConsumerLag, PartitionInfo, PartitionLag, TopicInfo, Topology
+from kroute.contracts.inputs import (
+    BrokerInfo,
+    BrokerMetrics,
+    ConsumerLag,
+    LogDir,
+    PartitionInfo,
+    PartitionLag,
+    Sample,
+    Source,
+    TopicInfo,
+    Topology,
+)
 from kroute.contracts.rows import Ownership
 from kroute.diagnosis.load import shipped
 from kroute.domain import Domain
@@ -75,3 +86,23 @@ def test_a_pattern_of_a_row_means_topics_and_groups_that_come_later() -> None:
     t.hear("pay.orders", "pay.refunds", "clicks", group="pay-2", at=2000)
     assert t.related(PAY, "principal-topics") == ["pay.orders", "pay.refunds"]
     assert t.related(PAY, "principal-groups") == ["pay-1", "pay-2"]
+
+
+def test_a_domain_knows_how_full_disks_are_by_the_log_directories_that_topology_lists() -> None:
+    t = Town()
+    for n in range(1, 8):
+        dirs = (LogDir(path="/d", total_bytes=100, usable_bytes=60 if n < 4 else 1),)
+        told = Topology(cluster=C, observed_at_ms=n * 30_000, interval_ms=30_000, brokers=(BrokerInfo(id=1, log_dirs=dirs),))
+        t.domain.observe("topology", SRC, told, n * 30_000)
+    assert (Entity("broker", C, "1"), "disk-full") in t.domain.board.active
+
+
+def test_a_domain_without_topology_believes_the_gauges_of_its_brokers() -> None:
+    t = Town()
+    for n in range(1, 8):
+        m = BrokerMetrics(
+            cluster=C, observed_at_ms=n * 30_000, interval_ms=30_000, source=Source(kind="broker", id="1"),
+            samples=(Sample("offline_partitions", 2.0),),
+        )  # fmt: skip
+        t.domain.observe("broker-metrics", SRC, m, n * 30_000)
+    assert (Entity("cluster", C, C), "offline-partitions") in t.domain.board.active

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from msgspec import structs
 
 from kroute.contracts.common import Entity
 from kroute.incidents.model import Evidence
@@ -247,6 +248,17 @@ def test_maintenance_suppresses_and_names_who_declared_it(w: World) -> None:
     assert a.suppressed is not None
     assert (a.suppressed.by, a.suppressed.who) == ("maintenance", "bob")
     assert {r.do for r in a.routes} == {"none"}
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_maintenance_of_a_sink_is_that_of_its_group_which_stops_with_it(w: World, paused: bool) -> None:
+    w.declare("maintenance", "connector/connect-a/*", by="bob", ends_at_ms=w.now + 600_000)
+    inc = w.incident(cause="stopped-consumer", root=SINK_GROUP, symptom="commits-stopped")
+    if paused:
+        s = inc.evidence[SINK_GROUP, "commits-stopped"].symptom
+        inc.evidence[SINK, "connector-paused"] = Evidence(symptom=structs.replace(s, kind="connector-paused", entity=SINK))
+    [a] = w.tick()
+    assert (a.suppressed is not None) is paused
 
 
 def test_a_declared_replay_pages_nobody_inside_its_bound(w: World) -> None:

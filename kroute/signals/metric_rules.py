@@ -19,6 +19,7 @@ from kroute.signals.model import Symptom
 CLEAR_POLLS = 2
 CLEAR_MARGIN = 0.2
 """A symptom clears when the value is this share better than the threshold."""
+LEAST_LEFT = 0.02
 GAP_POLLS = 3
 PEER_POLLS = 3
 """Racks are compared by so many of their last polls."""
@@ -44,6 +45,7 @@ class Feature(NamedTuple):
     the largest of floor, ratio × median, median + 6 σ (None: the field's always holds). ``cap``: never above this.
     ``low``: bad below instead of above. ``add``: sources add up (else the worst counts). ``hourly``: baseline by hour of
     week first. ``peers``: also three times the peers' median and own p90 (Cruise Control's slow broker).
+    ``fills``: what it has left counts: it clears when that is a fifth more than at the threshold.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Feature(NamedTuple):
     hourly: bool = False
     peers: bool = False
     odd: float | None = None
+    fills: bool = False
 
 
 class Rule(NamedTuple):
@@ -194,6 +197,8 @@ def bad(f: Feature, value: float, limit: float) -> bool:
 
 def clear(f: Feature, value: float, limit: float) -> bool:
     """True well on the healthy side of the threshold."""
+    if f.fills:
+        return value <= limit - max(LEAST_LEFT, CLEAR_MARGIN * (1.0 - limit))
     return value >= limit * (1 + CLEAR_MARGIN) if f.low else value <= limit * (1 - CLEAR_MARGIN)
 
 
@@ -312,8 +317,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
             _ms("local_produce_ms", "local time of produce", 100.0, 50.0, odd=10.0),
             _ms("local_fetch_ms", "local time of fetch", 200.0, 100.0),
         )),
-        Rule("disk-filling", "M3", (_F("disk_ratio", "disk", "ratio", 0.85),)),
-        Rule("disk-full", "M4", (_F("disk_ratio", "disk", "ratio", 0.97),), polls=2, at_once=True),
+        Rule("disk-filling", "M3", (_F("disk_ratio", "disk", "ratio", 0.85, fills=True),)),
+        Rule("disk-full", "M4", (_F("disk_ratio", "disk", "ratio", 0.97, fills=True),), polls=2, at_once=True),
         Rule("request-queue-high", "M5", (
             _ms("queue_ms", "time in the request queue", 100.0, 50.0),
             _F("queue_size", "request queue", "requests", 100.0, 50.0),

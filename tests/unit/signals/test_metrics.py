@@ -710,3 +710,16 @@ def test_m6_a_broker_that_is_busy_since_it_was_first_read_may_be_so_usually(
         feed(bench, [poll], sample("request_handler_idle_ratio", first if poll < 10 else then))
     found = bench.symptom(broker(), "handler-idle-low")
     assert bool(found.detail.get("from_start")) is usual
+
+
+def test_m3_m4_a_disk_that_was_full_and_is_at_seventy_percent_again_is_well(bench: Bench) -> None:
+    def said() -> list[Status]:
+        return [bench.status(broker(), kind) for kind in ("disk-filling", "disk-full")]
+
+    feed(bench, range(14), sample("disk_used_ratio", 0.7))
+    feed(bench, range(14, 18), sample("disk_used_ratio", 0.98))
+    assert said() == [Status.ACTIVE, Status.ACTIVE]
+    feed(bench, range(18, 22), sample("disk_used_ratio", 0.84))
+    assert said() == [Status.ACTIVE, Status.HEALTHY], "at 84 % it may fill again"
+    feed(bench, range(22, 26), sample("disk_used_ratio", 0.7))
+    assert said() == [Status.HEALTHY, Status.HEALTHY]

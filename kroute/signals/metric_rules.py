@@ -17,11 +17,9 @@ from kroute.signals.baseline import Base
 from kroute.signals.model import Symptom
 
 CLEAR_POLLS = 2
-CLEAR_MARGIN = 0.2
+CLEAR_MARGIN, LEAST_LEFT = 0.2, 0.02
 """A symptom clears when the value is this share better than the threshold."""
-LEAST_LEFT = 0.02
-GAP_POLLS = 3
-PEER_POLLS = 3
+GAP_POLLS = PEER_POLLS = 3
 """Racks are compared by so many of their last polls."""
 RISING = 4
 HELD_MS, HELD_POLLS = 25_000, 12
@@ -29,8 +27,9 @@ HELD_MS, HELD_POLLS = 25_000, 12
 no trouble. At polls of 15 s and more ``Rule.polls`` alone decides."""
 
 WAITS = "queue_ms"
-LEFT = 1.5
-"""So many times its usual, and outside its scatter, a value has left it."""
+LEFT, LOW_PART = 1.5, 0.6
+"""So many times its usual, and outside its scatter, a value has left it; who has little to spare every day is in trouble with so
+much of that."""
 USUAL_EXCESS, FIXED_EXCESS = 10.0, 2.0
 """What is so many times beyond the field's threshold is usual nowhere; likewise of a number whose own usual is not learnt."""
 
@@ -45,7 +44,7 @@ class Feature(NamedTuple):
     the largest of floor, ratio × median, median + 6 σ (None: the field's always holds). ``cap``: never above this.
     ``low``: bad below instead of above. ``add``: sources add up (else the worst counts). ``hourly``: baseline by hour of
     week first. ``peers``: also three times the peers' median and own p90 (Cruise Control's slow broker).
-    ``fills``: what it has left counts: it clears when that is a fifth more than at the threshold.
+    ``fills``: it clears when what it has left is a fifth more.
     """
 
     name: str
@@ -136,7 +135,7 @@ def judge(rule: Rule, view: View) -> Finding | None:
     judged: list[str] = []
     for f in rule.features:
         series = view.series(f.name, f.add)
-        base = view.base(f.name, f.add, f.hourly) if f.floor is not None or f.peers else None
+        base = view.base(f.name, f.add, f.hourly) if f.floor is not None or f.peers or f.low else None
         limit = threshold(f, base, view)
         if not series or limit is None:
             continue
@@ -184,6 +183,8 @@ def threshold(f: Feature, base: Base | None, view: View) -> float | None:
             ordered = sorted(peers)
             limit = max(limit, 3.0 * ordered[len(ordered) // 2])
         return limit
+    if f.low and base is not None and f.field is not None:
+        return min(f.field, LOW_PART * base.median)
     if base is None or f.floor is None:
         return f.field
     limit = base.limit(f.floor, f.ratio)

@@ -723,3 +723,10 @@ def test_m3_m4_a_disk_that_was_full_and_is_at_seventy_percent_again_is_well(benc
     assert said() == [Status.ACTIVE, Status.HEALTHY], "at 84 % it may fill again"
     feed(bench, range(22, 26), sample("disk_used_ratio", 0.7))
     assert said() == [Status.HEALTHY, Status.HEALTHY]
+
+
+@pytest.mark.parametrize(("usual", "now", "told"), [(0.35, 0.27, False), (0.35, 0.15, True), (0.9, 0.27, True)])
+def test_m6_who_has_little_to_spare_every_day_is_in_trouble_with_less(bench: Bench, usual: float, now: float, told: bool) -> None:
+    for poll in range(80):
+        feed(bench, [poll], sample("request_handler_idle_ratio", usual if poll < 70 else now))
+    assert (bench.status(broker(), "handler-idle-low") is Status.ACTIVE) is told

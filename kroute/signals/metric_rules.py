@@ -30,8 +30,8 @@ WAITS = "queue_ms"
 LEFT, LOW_PART = 1.5, 0.6
 """So many times its usual, and outside its scatter, a value has left it; who has little to spare every day is in trouble with so
 much of that."""
-USUAL_EXCESS, FIXED_EXCESS = 10.0, 2.0
-"""What is so many times beyond the field's threshold is usual nowhere; likewise of a number whose own usual is not learnt."""
+USUAL_EXCESS, IDLE_EXCESS = 10.0, 2.0
+"""What is so many times beyond the field's threshold is usual nowhere; likewise of an idle share."""
 
 Series = list[tuple[int, float]]
 """``(at_ms, value)``, the newest last."""
@@ -268,7 +268,7 @@ def unseen_since(series: Series, run: list[bool]) -> int | None:
 def _from_start(f: Feature, by: float, series: Series, run: list[bool], view: View) -> bool:
     """True where it is beyond the field's threshold, though not by far, since it was first read: it may be usual there."""
     start = view.start_ms(f.name)
-    most = USUAL_EXCESS if f.floor is not None else FIXED_EXCESS
+    most = USUAL_EXCESS if f.floor is not None else IDLE_EXCESS if f.low else 0.0
     return by <= most and start is not None and began(series, run) == series[0][0] <= start
 
 

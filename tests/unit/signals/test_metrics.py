@@ -712,6 +712,11 @@ def test_m6_a_broker_that_is_busy_since_it_was_first_read_may_be_so_usually(
     assert bool(found.detail.get("from_start")) is usual
 
 
+def test_m4_a_disk_that_is_full_since_it_was_first_read_is_full(bench: Bench) -> None:
+    feed(bench, range(6), sample("disk_used_ratio", 0.98))
+    assert "from_start" not in bench.symptom(broker(), "disk-full").detail
+
+
 def test_m3_m4_a_disk_that_was_full_and_is_at_seventy_percent_again_is_well(bench: Bench) -> None:
     def said() -> list[Status]:
         return [bench.status(broker(), kind) for kind in ("disk-filling", "disk-full")]

@@ -29,6 +29,9 @@ MOST_TASKS = 100
 SLOWER, AS_EVER = 2.0, 1.5
 """Times its usual put latency: a worker's tasks that are slow, and that are not."""
 PUT = Rule("put-latency-high", "C3", (Feature("put_batch_ms", "put latency", "ms", 1000.0, 200.0, ratio=2.5),))
+PUT_BEHIND = Rule("put-latency-high", "C3", (Feature("put_batch_ms", "put latency", "ms", 1000.0, 20.0, ratio=2.5),))
+"""Of a sink whose group falls behind: whatever is far above its usual holds it up."""
+BEHIND, SURGE = ("lag-growing", "commits-slow", "commits-stopped"), "produce-surge"
 FAILURES = Rule("record-failures", "C6", (
     Feature("record_failure_rate", "failing records", "/s", 0.01, 0.01, add=True),
     Feature("record_skip_rate", "skipped records", "/s", 0.01, 0.01, add=True),
@@ -63,6 +66,7 @@ class ConnectWindows:
     """State, traces and metric windows of every connector of one domain. Rows: table ``connector_status``."""
 
     def __init__(self, estate: Estate, board: Board, rows: Rows, knowledge: Knowledge) -> None:
+        self._estate = estate
         self._board = board
         self._rows = rows
         self._store = RingStore(rows, TABLE, HOURLY)
@@ -175,13 +179,18 @@ class ConnectWindows:
         if state is not None:
             at_ms = next(r.at_ms for k, r in view.sources if k[0] == STATUS)
             findings.update(_state_findings(state, at_ms, view))
-        for rule in (PUT, FAILURES):
+        for rule in (PUT_BEHIND if self._behind(entity) else PUT, FAILURES):
             if (found := judge(rule, view)) is not None:
-                findings[rule.kind] = _by_worker(found, view) if rule is PUT and found.active else found
+                findings[rule.kind] = _by_worker(found, view) if rule.kind == PUT.kind and found.active else found
         if (silent := _source_silent(state, view)) is not None:
             findings["source-silent"] = silent
         active: list[Symptom] = [symptom_of(k, entity, f, view.at_ms, src) for k, f in findings.items() if f.active]
         self._board.report(CONNECT, entity, view.at_ms, view.interval_ms, frozenset(findings), active)
+
+    def _behind(self, connector: Entity) -> bool:
+        """True while the group of a sink falls behind, and not because far more is written: then its batches are larger."""
+        behind = [g for g in self._estate.related(connector, "group") if any(kind in self._board.of(g) for kind in BEHIND)]
+        return bool(behind) and not any(SURGE in self._board.of(t) for g in behind for t in self._estate.related(g, "topics"))
 
 
 def _conditions(s: _State) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from kroute.contracts.inputs import Task
-from kroute.signals.model import Status
+from kroute.contracts.inputs import ConsumerLag, PartitionLag, Task
+from kroute.signals.model import Status, Symptom
+from kroute.signals.table import LAG
 from kroute.signals.trace import classify, clip
-from tests.unit.signals.windowsbench import Bench, at, entity, sample, scrape, status, task
+from tests.unit.signals.windowsbench import Bench, C, at, entity, sample, scrape, status, task
 
 SINK = entity("connector", "ca/sink")
 
@@ -70,6 +71,22 @@ def test_c3_put_latency_against_its_own_usual(bench: Bench) -> None:
     assert "put-latency-high" in bench.board.of(SINK)
     bench.feed(status(64, task(0, put_batch_ms=90)))
     assert bench.status(SINK, "put-latency-high") is Status.HEALTHY
+
+
+@pytest.mark.parametrize(("behind", "surges", "told"), [(True, False, True), (False, False, False), (True, True, False)])
+def test_c3_of_a_sink_that_falls_behind_less_is_enough(bench: Bench, behind: bool, surges: bool, told: bool) -> None:
+    """Not where far more is written to its topic: batches are larger then."""
+    group, topic = entity("group", "connect-sink"), entity("topic", "t")
+    for poll in range(60):
+        bench.feed(status(poll, task(0, put_batch_ms=36), group=group.name))
+    parts = (PartitionLag(topic="t", partition=0, end=5, committed=5),)
+    bench.estate.observe_lag(ConsumerLag(cluster=C, observed_at_ms=at(59), group=group.name, state="Stable", partitions=parts))
+    for e, kind, there in ((group, "lag-growing", behind), (topic, "produce-surge", surges)):
+        s = Symptom(kind=kind, entity=e, since_ms=at(59), last_ms=at(59), value=1.0, why="")
+        bench.board.report(LAG, e, at(59), 30_000, frozenset({kind}), [s] if there else [])
+    for poll in range(60, 64):
+        bench.feed(status(poll, task(0, put_batch_ms=122), group=group.name))
+    assert ("put-latency-high" in bench.board.of(SINK)) is told
 
 
 def test_c3_without_a_baseline_the_field_holds(bench: Bench) -> None:

@@ -60,7 +60,9 @@ def command(name: str, brokers: str | None, once: bool, calm: int, timeout: int,
     def say(line: str) -> None:
         console.print(f"{time.strftime('%H:%M:%S')} {line}", style="dim", markup=False)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it may be ignored, in a shell's background
+        signal.signal(signal.SIGINT, _stop)
     problem = None
     try:
         say("Ctrl-C stops everything")
@@ -81,6 +83,15 @@ def command(name: str, brokers: str | None, once: bool, calm: int, timeout: int,
         sys.exit(1)
     if workdir is None:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Stopped(KeyboardInterrupt):
+    """Somebody ends it. Not the interpreter's own class: where that passes through a string that is executed, as a data class
+    is made, the interpreter ends by the signal in the end, although it was caught (cpython ``run_eval_code_obj``)."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stopped
 
 
 def _show(demo: Demo, console: Console, say: Any, calm: int, timeout: int | None) -> str | None:

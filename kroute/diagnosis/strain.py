@@ -65,6 +65,7 @@ Shown = Sequence[tuple[Entity, Mapping[str, Symptom]]]
 NAMES_ITSELF = frozenset({"partition-stuck", "group-empty"})
 """Of a family that is passed on, yet itself no matter of load: one record that cannot be read, members that are not there."""
 STOPPED, MANY = "commits-stopped", 0.3
+"""Where so many (0–1) of those at the end of a path stand still, it is what they hang on that stops them."""
 SURGES = "produce-surge"
 MORE, TAKERS = frozenset({"partition-hot", SURGES}), frozenset({"broker", "rack", "cluster"})
 """What more records make, and who takes them: where those are in trouble fewer come."""

@@ -6,8 +6,8 @@ I1  a new hypothesis settles before anybody is told; half as long when confidenc
     at once when an objective is breached and it is confident, of a group sure
 I2  a hypothesis that vanishes while settling was never an incident
 I3  the cause moves only at 2 nats, held (``revise_held_ms``); while settling it moves freely and is told when it has held for
-    as long, while recovering never, and for some
-    time after what defined it, and was there for minutes, is over only to what may have begun before
+    as long, while recovering never, and for some time after what defined it, and was there for minutes, is over only to what
+    may have begun before
 I4  what another incident explains better now moves there, what both explain alike stays, save what begins after a cause was
     over: it is the others'; an incident left with nothing is merged, the older id stays
 I5  root clear: recovering; what remains stays its own while it shrinks, and is judged anew when it stalls, by whatever

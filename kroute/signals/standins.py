@@ -91,8 +91,10 @@ class StandIns:
         """What was said while topology was not heard, and of which it says nothing now, ends by the gauge that began it."""
         e, told = view.entity, self._board.reports(view.entity).get(TOPOLOGY)
         there = self._board.of(e)
+        if told is None or not there:
+            return
         for rule in RULES[e.kind]:
-            if rule.kind in there and told is not None and rule.kind not in told.judged:
+            if rule.kind in there and rule.kind not in told.judged:
                 found = judge(rule, view)
                 if found is not None and not found.active:
                     others = [s for s in there.values() if s.kind != rule.kind and BY_KIND[s.kind].reporter == TOPOLOGY]
